@@ -1,0 +1,15 @@
+"""The words around what a planner says: one place, the same in training and at run time."""
+
+from __future__ import annotations
+
+EVERYTHING = "Segment everything."
+
+
+def find_prompt(description: str) -> str:
+    """Return the instruction that looks for ``description``, e.g. "the red mug"."""
+    return f"Segment {description.strip().rstrip('.')}."
+
+
+def refine_prompt(label: str, text: str) -> str:
+    """Return the instruction that corrects a previous mask named ``label`` as ``text`` says."""
+    return f"Previous: {label.strip()}. {text.strip()}"
