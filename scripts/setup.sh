@@ -1,0 +1,151 @@
+#!/bin/sh
+# Usage: setup.sh requirements|build
+#   requirements  make .venv with the pinned requirements
+#   build         the same, then build the messages and install the package into install/
+# Does only what has changed since the last time. Uses ROS 2 where one is sourced, else wheels.
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+
+say() { printf 'rose_ros: %s\n' "$1"; }
+fail() {
+  say "$1" >&2
+  exit 1
+}
+
+# quietly NAME COMMAND...: keep its output in a log; show the end of it when it fails.
+quietly() {
+  what=$1 log=.setup/$(echo "$1" | tr ' ' '-').log
+  shift
+  "$@" >"$log" 2>&1 || {
+    tail -n 40 "$log" >&2
+    fail "$what failed; the whole output is in $log"
+  }
+}
+
+# "ros" where a ROS 2 distribution is sourced, else "wheels".
+find_mode() {
+  if [ -z "${ROS_DISTRO:-}" ] || [ -z "${AMENT_PREFIX_PATH:-}" ]; then
+    mode=wheels
+  elif python3 -c 'import rclpy' 2>/dev/null; then
+    mode=ros
+  else
+    fail "ROS 2 $ROS_DISTRO is sourced, but $(command -v python3 || echo python3) cannot import\
+ rclpy: use the Python that it was built for, or a terminal without ROS"
+  fi
+}
+
+# Whether python $1 is one that the requirements exist for.
+python_fits() {
+  [ "$mode" = ros ] ||
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null
+}
+
+# Which Debian packages python $1 lacks; empty when it is complete.
+python_lacks() {
+  "$1" - <<'PY'
+import importlib.util, os, sys, sysconfig
+name = "python%d.%d" % sys.version_info[:2]
+if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+    print(name + "-venv")
+if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
+    print(name + "-dev")
+PY
+}
+
+# Choose $python: the first that fits and is complete, else the first that fits.
+find_python() {
+  python=
+  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+    command -v "$candidate" >/dev/null && python_fits "$candidate" || continue
+    lacks=$(python_lacks "$candidate")
+    [ -n "$python" ] || python=$candidate python_needs=$lacks
+    [ -n "$lacks" ] || { python=$candidate python_needs= && return; }
+  done
+}
+
+# Stop with one line when something is missing that only the system can provide.
+check_system() {
+  find_python
+  [ -n "$python" ] || fail "no Python 3.10, 3.11 or 3.12 found as ${PYTHON:-python3,\
+ python3.12, python3.11 or python3.10}: install one, or name one with PYTHON=/path/to/python"
+  needs=$python_needs
+  command -v cmake >/dev/null || needs="$needs cmake"
+  command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null ||
+    command -v clang >/dev/null || needs="$needs gcc"
+  command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
+    command -v clang++ >/dev/null || needs="$needs g++"
+  [ "$mode" = wheels ] || command -v colcon >/dev/null ||
+    needs="$needs python3-colcon-common-extensions"
+  # shellcheck disable=SC2086 # one word per package
+  needs=$(echo $needs)
+  [ -z "$needs" ] || fail "something is missing on this machine: sudo apt install $needs"
+}
+
+checksum() { sha256sum | cut -d ' ' -f 1; }
+
+install_requirements() {
+  files="requirements/core.txt requirements/dev.txt"
+  [ "$mode" = ros ] || files="$files requirements/ros.txt"
+  # shellcheck disable=SC2086 # one word per file
+  key="$mode $root $(cat requirements/constraints.txt $files | checksum)"
+  [ "$(cat .venv/rose_ros.stamp 2>/dev/null)" != "$key" ] || return 0
+
+  check_system
+  system_packages=$([ "$mode" = ros ] && echo true || echo false)
+  if ! .venv/bin/python -c '' 2>/dev/null || ! python_fits .venv/bin/python ||
+    ! grep -q "include-system-site-packages = $system_packages" .venv/pyvenv.cfg ||
+    ! grep -qF "$root/.venv" .venv/bin/activate
+  then
+    say "making .venv with $("$python" --version)"
+    rm -rf .venv build install
+    # shellcheck disable=SC2046 # no word at all in the other mode
+    quietly "making the environment" "$python" -m venv --prompt rose_ros \
+      $([ "$mode" = wheels ] || echo --system-site-packages) .venv
+  fi
+  say "installing the requirements into .venv (the first time this takes minutes)"
+  # shellcheck disable=SC2046,SC2086 # one word per file
+  quietly "installing the requirements" .venv/bin/python -m pip install \
+    --disable-pip-version-check $(printf -- '-r %s ' $files)
+  echo "$key" >.venv/rose_ros.stamp
+}
+
+# All whose change asks for a build: the interfaces by content, the linked files by name.
+build_key() {
+  {
+    cat .venv/rose_ros.stamp package.xml CMakeLists.txt cmake/* msg/* srv/*
+    find rose_ros config launch models rviz -type f ! -name '*.pyc' | LC_ALL=C sort
+  } | checksum
+}
+
+build() {
+  key=$(build_key)
+  [ "$(cat build/rose_ros.stamp 2>/dev/null)" != "$key" ] || return 0
+  check_system
+  say "building the messages (half a minute the first time)"
+  mkdir -p build
+  if [ "$mode" = wheels ]; then
+    export AMENT_PREFIX_PATH="$root/.venv" CMAKE_PREFIX_PATH="$root/.venv"
+  fi
+  PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv" quietly "the build" \
+    colcon build --base-paths . --packages-select rose_ros --symlink-install \
+    --event-handlers console_cohesion+ --cmake-args \
+    "-DPython3_EXECUTABLE=$root/.venv/bin/python" -DBUILD_TESTING=OFF
+  # Links to files that are gone.
+  find install -xtype l -delete
+  echo "$key" >build/rose_ros.stamp
+}
+
+find_mode
+# Two makes at once take turns.
+mkdir -p .setup
+exec 9>.setup/lock
+flock 9
+case ${1:-} in
+  requirements) install_requirements ;;
+  build)
+    install_requirements
+    build
+    ;;
+  *) fail "setup.sh takes requirements or build, not '${1:-}'" ;;
+esac
