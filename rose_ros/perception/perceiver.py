@@ -1,0 +1,184 @@
+"""One image in, named masks out: the passes of the model, usable without ROS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose_ros.errors import ImageError
+from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
+from rose_ros.perception.masks import Shape, exclusive_shapes, resize_logits
+from rose_ros.perception.segments import (
+    Label,
+    LabelSource,
+    Segment,
+    SegmentedFrame,
+    Timing,
+)
+from rose_ros.perception.selection import (
+    Detections,
+    PerceiverOptions,
+    drop_fragments,
+    keep_distinct,
+    pick_candidates,
+)
+from rose_ros.runtime.base import Encoding, Runtime
+
+#: Bytes of a published name.
+MAX_NAME_BYTES = 128
+
+
+class Perceiver:
+    """The model's passes with the choice of what counts as a segment; keeps no state of frames.
+
+    ``inference_seconds`` counts the time spent inside the runtime since it was made.
+    """
+
+    def __init__(self, runtime: Runtime, options: PerceiverOptions | None = None) -> None:
+        """Use ``runtime``, which one thread owns."""
+        self.runtime = runtime
+        self.options = options or PerceiverOptions()
+        self.inference_seconds = 0.0
+
+    def encode(self, image: NDArray[np.uint8]) -> Encoding:
+        """Encode an RGB image uint8 (height, width, 3); raises ``ImageError``."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ImageError(
+                f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}"
+            )
+        start = time.perf_counter()
+        encoding = self.runtime.encode(image)
+        self.inference_seconds += time.perf_counter() - start
+        return encoding
+
+    def segment(self, image: NDArray[np.uint8], text: str | None = None) -> SegmentedFrame:
+        """Segment one image; ids count from 1 in order of confidence.
+
+        ``text`` is a description to look for, e.g. "the red mug"; None means everything.
+        """
+        start, before = time.perf_counter(), self.inference_seconds
+        encoding = self.encode(image)
+        found = self.everything(encoding) if text is None else self.find(encoding, text)
+        segments = self.to_segments(encoding, found)
+        inference = self.inference_seconds - before
+        timing = Timing(0.0, inference, time.perf_counter() - start - inference)
+        numbered = tuple(replace(segment, id=i) for i, segment in enumerate(segments, start=1))
+        return SegmentedFrame("", 0, 1, encoding.height, encoding.width, numbered, timing)
+
+    def everything(self, encoding: Encoding, threshold: float | None = None) -> Detections:
+        """Run a dense pass: distinct, non-overlapping, named detections."""
+        least = self.options.objectness_threshold if threshold is None else threshold
+        found = self.detect(encoding, self.options.text or EVERYTHING, least)
+        return self.with_names(encoding, found)
+
+    def find(self, encoding: Encoding, description: str) -> Detections:
+        """Look for what a description fits, e.g. "the red mug"; named detections."""
+        found = self.detect(encoding, find_prompt(description), self.options.find_threshold)
+        return self.with_names(encoding, found)
+
+    def refine(
+        self, encoding: Encoding, previous_mask: NDArray[np.bool_], label: str, text: str
+    ) -> Detections:
+        """Correct a mask (height, width) called ``label`` as ``text`` says; best first, no names.
+
+        None when the model gives nothing for the text; several when it sees several things.
+        """
+        return self.detect(
+            encoding, refine_prompt(label, text), self.options.refine_threshold, previous_mask
+        )
+
+    def detect(
+        self,
+        encoding: Encoding,
+        prompt: str,
+        threshold: float,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> Detections:
+        """Run one pass with ``prompt`` as it is and keep what is distinct; best first, no names."""
+        start = time.perf_counter()
+        candidates = self.runtime.perceive(encoding, prompt, previous_mask)
+        self.inference_seconds += time.perf_counter() - start
+        candidates = candidates.take(pick_candidates(candidates, threshold, self.options))
+        start = time.perf_counter()
+        decoded = self.runtime.decode(encoding, candidates, previous_mask)
+        self.inference_seconds += time.perf_counter() - start
+        found = Detections(
+            candidates.objectness,
+            decoded.quality,
+            decoded.logits,
+            candidates.category_embeddings,
+        )
+        found = found.take(keep_distinct(found, encoding.content, self.options))
+        return found.take(drop_fragments(found, encoding.content, self.options))
+
+    def with_names(self, encoding: Encoding, detections: Detections) -> Detections:
+        """Return the detections with names, all asked for as one batch."""
+        if not len(detections):
+            return detections
+        start = time.perf_counter()
+        names = self.runtime.name(encoding, detections.logits, detections.embeddings)
+        self.inference_seconds += time.perf_counter() - start
+        return Detections(
+            detections.objectness,
+            detections.quality,
+            detections.logits,
+            detections.embeddings,
+            tuple(names),
+        )
+
+    def masks(self, encoding: Encoding, detections: Detections) -> NDArray[np.bool_]:
+        """Return the masks, bool (n, height, width); they may overlap."""
+        size = encoding.height, encoding.width
+        return resize_logits(detections.logits, encoding.content, *size) > 0
+
+    def to_segments(self, encoding: Encoding, detections: Detections) -> list[Segment]:
+        """Return untracked segments with masks that do not overlap; those left empty are gone."""
+        segments = []
+        shapes = exclusive_shapes(
+            detections.logits, encoding.content, encoding.height, encoding.width
+        )
+        for i, shape in enumerate(shapes):
+            if shape is not None:
+                segments.append(make_segment(detections, i, shape))
+        return segments
+
+
+def clean_name(text: str) -> str:
+    """Return a model's name as it is published: lower-case, one line, at most 128 bytes."""
+    words = "".join(c if c.isprintable() else " " for c in text).lower().split()
+    return " ".join(words).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip()
+
+
+def make_segment(
+    detections: Detections,
+    index: int,
+    shape: Shape,
+    *,
+    segment_id: int = 0,
+    label: Label | None = None,
+    alternatives: Sequence[Label] = (),
+    source: LabelSource = LabelSource.FROM_MODEL,
+    revision: int = 0,
+) -> Segment:
+    """Put a detection, its shape and what a tracker knows about it together."""
+    if label is None:
+        name = detections.names[index]
+        label = Label(clean_name(name.text), float(name.score))
+    return Segment(
+        id=segment_id,
+        label=label,
+        alternatives=tuple(alternatives),
+        label_source=source,
+        revision=revision,
+        score=float(detections.objectness[index]),
+        mask_quality=float(detections.quality[index]),
+        mask=shape.mask,
+        area=shape.area,
+        anchor=shape.anchor,
+        truncated=shape.truncated,
+        embedding=detections.embeddings[index],
+    )
