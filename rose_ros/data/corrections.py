@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 
 from rose_ros.data import damage
 from rose_ros.data.phrases import HELD_OUT, TRAINING
-from rose_ros.data.referring import refer, relation_phrase, unique_phrase
+from rose_ros.data.referring import refer, relation_phrase
+from rose_ros.data.speaker import MIN_EDITED, SceneSpeaker
 from rose_ros.data.tabletop.vocabulary import COLOURS, NOUNS, PART_NAMES
 from rose_ros.data.views import LabelledView, NamedObject, is_background
-from rose_ros.data.words import is_novel, part_words, pick, plural, with_article
+from rose_ros.data.words import part_words, pick, plural, with_article
 from rose_ros.errors import DataError
 
-#: An object with fewer visible pixels is not cut, grown or broken: nothing of it would be left.
-_MIN_EDITED = 120
-#: A part showing fewer pixels is not spoken of.
-_MIN_PART = 30
 #: What counts as touching, and as near, in pixels at an image width of 240.
 _TOUCHING, _NEAR = 3, 12
 _COUNTS = {2: "two", 3: "three", 4: "four"}
@@ -72,27 +69,12 @@ def correct(
     return None
 
 
-class _Maker:
-    """Makes corrections of one view: one method per kind, None when the view lacks what it needs.
-
-    ``phrases`` is the table of phrasings to draw from.
-    """
-
-    def __init__(
-        self,
-        view: LabelledView,
-        rng: np.random.Generator,
-        phrases: dict[str, tuple[str, ...]],
-        allow_novel: bool,
-    ) -> None:
-        self.view = view
-        self.rng = rng
-        self.phrases = phrases
-        self.allow_novel = allow_novel
+class _Maker(SceneSpeaker):
+    """Makes corrections of one view: one method per kind, None when it lacks the means."""
 
     def wrong_object(self) -> Correction | None:
         """Another object was segmented; half of the time one of the same noun or colour."""
-        target = self._thing()
+        target = self.thing()
         if target is None:
             return None
         others = [obj for obj in self.view.things() if obj.id != target.id]
@@ -104,7 +86,7 @@ class _Maker:
         if phrase is None:
             return None
         previous = damage.soften(self.view.mask(wrong.id), self.rng)
-        text = self._say("wrong_object", wrong, target=phrase)
+        text = self.say("wrong_object", wrong, target=phrase)
         return self._result("wrong_object", wrong.name, text, previous, [target])
 
     def _instead(self, target: NamedObject, wrong: NamedObject) -> str | None:
@@ -122,20 +104,20 @@ class _Maker:
 
     def too_small(self) -> Correction | None:
         """A named part is missing, or one side is cut off."""
-        target = self._thing(_MIN_EDITED)
+        target = self.thing(MIN_EDITED)
         if target is None:
             return None
         mask = self.view.mask(target.id)
-        parts = self._speakable_parts(target, 0.5)
+        parts = self.speakable_parts(target, 0.5)
         if parts and self.rng.random() < 0.6:
             part = pick(self.rng, parts)
             previous = mask & ~damage.dilate(self.view.part_mask(target.id, part), 1)
-            text = self._say("too_small_part", target, **part_words(part))
+            text = self.say("too_small_part", target, **part_words(part))
         else:
             side = pick(self.rng, damage.SIDES)
             previous = damage.cut_off(mask, side, self.rng.uniform(0.2, 0.6), self.rng)
             key = "too_small_side" if self.rng.random() < 0.75 else "too_small_any"
-            text = self._say(key, target, side=side)
+            text = self.say(key, target, side=side)
         kept = np.count_nonzero(previous) / np.count_nonzero(mask)
         if not 0.2 < kept < 0.97:
             return None
@@ -144,21 +126,21 @@ class _Maker:
 
     def too_big(self) -> Correction | None:
         """A touching neighbour, or a strip of what is beside or behind, is in the mask too."""
-        target = self._thing(_MIN_EDITED)
+        target = self.thing(MIN_EDITED)
         if target is None:
             return None
         mask = self.view.mask(target.id)
         other: NamedObject | None
-        touching = self._around(target, _TOUCHING)
+        touching = self.around(target, _TOUCHING)
         if touching and self.rng.random() < 0.6:
             other = pick(self.rng, touching)
             previous = mask | self.view.mask(other.id)
             side = None
         else:
             side = pick(self.rng, damage.SIDES)
-            reach = self._pixels(self.rng.uniform(5, 18))
+            reach = self.pixels(self.rng.uniform(5, 18))
             previous = damage.spill(mask, side, reach, self.rng)
-            other = self._majority(previous & ~mask)
+            other = self.majority(previous & ~mask)
         if other is None or np.count_nonzero(previous) < 1.08 * np.count_nonzero(mask):
             return None
         text = self._too_big_text(target, other, side)
@@ -166,19 +148,19 @@ class _Maker:
         return self._result("too_big", target.name, text, previous, [target])
 
     def _too_big_text(self, target: NamedObject, other: NamedObject, side: str | None) -> str:
-        phrase = self._distinct(other, target)
+        phrase = self.distinct(other, target)
         if side is not None and (phrase is None or self.rng.random() < 0.4):
-            return self._say("too_big_side", target, side=side)
+            return self.say("too_big_side", target, side=side)
         if phrase is None or self.rng.random() < 0.15:
-            return self._say("too_big_any", target)
-        return self._say("too_big_object", target, other=phrase)
+            return self.say("too_big_any", target)
+        return self.say("too_big_object", target, other=phrase)
 
     def split(self) -> Correction | None:
         """Several near objects came out as one."""
-        first = self._thing()
+        first = self.thing()
         if first is None:
             return None
-        near = self._around(first, _TOUCHING) or self._around(first, _NEAR)
+        near = self.around(first, _TOUCHING) or self.around(first, _NEAR)
         alike = [obj for obj in near if obj.noun == first.noun]
         if not near:
             return None
@@ -188,22 +170,22 @@ class _Maker:
             joined.append(pick(self.rng, more))
         joined.sort(key=lambda obj: obj.id)
         union = np.isin(self.view.ids, [obj.id for obj in joined])
-        previous = damage.soften(damage.close(union, self._pixels(_NEAR / 2)), self.rng)
+        previous = damage.soften(damage.close(union, self.pixels(_NEAR / 2)), self.rng)
         label = max(joined, key=lambda obj: self.view.extents[obj.id].area).name
         return self._result("split", label, self._split_text(joined), previous, joined)
 
     def _split_text(self, joined: Sequence[NamedObject]) -> str:
         count = _COUNTS[len(joined)]
         if len({obj.noun for obj in joined}) == 1 and self.rng.random() < 0.7:
-            return self._say("split_same", joined[0], count=count, things=plural(joined[0].noun))
-        names = [self._unique(obj) for obj in joined]
+            return self.say("split_same", joined[0], count=count, things=plural(joined[0].noun))
+        names = [self.unique(obj) for obj in joined]
         if len(joined) == 2 and None not in names and self.rng.random() < 0.6:
-            return self._say("split_named", joined[0], first=str(names[0]), second=str(names[1]))
-        return self._say("split_any", joined[0], count=count)
+            return self.say("split_named", joined[0], first=str(names[0]), second=str(names[1]))
+        return self.say("split_any", joined[0], count=count)
 
     def merge(self) -> Correction | None:
         """One object came out in pieces; the previous mask is one piece, or two with a gap."""
-        target = self._thing(_MIN_EDITED)
+        target = self.thing(MIN_EDITED)
         if target is None:
             return None
         mask = self.view.mask(target.id)
@@ -215,44 +197,44 @@ class _Maker:
         if not 0.2 < np.count_nonzero(previous) / np.count_nonzero(mask) < 0.95:
             return None
         previous = damage.soften(previous, self.rng)
-        return self._result("merge", target.name, self._say("merge", target), previous, [target])
+        return self._result("merge", target.name, self.say("merge", target), previous, [target])
 
     def part(self) -> Correction | None:
         """The whole object came out where one part is wanted."""
-        found = self._object_with_part()
+        found = self.object_with_part()
         if found is None:
             return None
         target, part = found
         wanted = self.view.part_mask(target.id, part)
         previous = damage.soften(self.view.mask(target.id), self.rng)
-        text = self._say("part", target, **part_words(part))
+        text = self.say("part", target, **part_words(part))
         return Correction("part", target.name, text, previous, wanted[None], (target.id,), (part,))
 
     def whole(self) -> Correction | None:
         """One part came out where the whole object is wanted."""
-        found = self._object_with_part()
+        found = self.object_with_part()
         if found is None:
             return None
         target, part = found
         previous = damage.soften(self.view.part_mask(target.id, part), self.rng)
         label = part if self.rng.random() < 0.5 else target.name
-        text = self._say("whole", target, **part_words(part))
+        text = self.say("whole", target, **part_words(part))
         return self._result("whole", label, text, previous, [target])
 
     def missed(self) -> Correction | None:
         """An object did not come out at all: no previous mask, no label."""
-        target = self._thing()
+        target = self.thing()
         if target is None:
             return None
         phrase = refer(self.view, target, self.rng, allow_novel=self.allow_novel)
         if phrase is None:
             return None
-        text = self._say("missed", target, target=phrase)
+        text = self.say("missed", target, target=phrase)
         return self._result("missed", "", text, np.zeros(self.view.shape, bool), [target])
 
     def edge(self) -> Correction | None:
         """The right object with a bad outline: too loose, too tight or too rough."""
-        target = self._thing(_MIN_EDITED)
+        target = self.thing(MIN_EDITED)
         if target is None:
             return None
         mask = self.view.mask(target.id)
@@ -272,32 +254,32 @@ class _Maker:
             previous = change(mask, reach)
         if not 0.35 < damage.iou(previous, mask) < 0.97:
             return None
-        return self._result("edge", target.name, self._say(fault, target), previous, [target])
+        return self._result("edge", target.name, self.say(fault, target), previous, [target])
 
     def confirm(self) -> Correction | None:
         """Nothing is wrong and the planner says so: the mask must stay as it is."""
-        target = self._thing()
+        target = self.thing()
         if target is None:
             return None
-        return self._unchanged("confirm", target, self._say("confirm", target))
+        return self._unchanged("confirm", target, self.say("confirm", target))
 
     def contradict(self) -> Correction | None:
         """The planner speaks of a part or an object that is not there: nothing may change."""
-        target = self._thing()
+        target = self.thing()
         if target is None:
             return None
         if self.rng.random() < 0.5:
             present = {part.rstrip("s") for part in self.view.part_areas(target.id)}
             absent = [part for part in PART_NAMES[1:] if part.rstrip("s") not in present]
-            text = self._say("contradict_part", target, **part_words(pick(self.rng, absent)))
+            text = self.say("contradict_part", target, **part_words(pick(self.rng, absent)))
         else:
             nouns = [noun for noun in NOUNS if not self.view.matching(noun)]
             if not nouns:
                 return None
             noun, colour = pick(self.rng, nouns), pick(self.rng, COLOURS)
-            named = self.rng.random() < 0.5 and self._may_say(colour, noun)
+            named = self.rng.random() < 0.5 and self.may_say(colour, noun)
             other = f"the {colour} {noun}" if named else f"the {noun}"
-            text = self._say("contradict_object", target, other=other)
+            text = self.say("contradict_object", target, other=other)
         return self._unchanged("contradict", target, text)
 
     def false_alarm(self) -> Correction | None:
@@ -311,92 +293,23 @@ class _Maker:
         else:
             return None
         noun = pick(self.rng, NOUNS)
-        colour = pick(self.rng, [word for word in COLOURS if self._may_say(word, noun)])
-        text = self._fill("false_alarm", noun=noun)
+        colour = pick(self.rng, [word for word in COLOURS if self.may_say(word, noun)])
+        text = self.fill("false_alarm", noun=noun)
         nothing = np.zeros((0, *self.view.shape), bool)
         return Correction("false_alarm", f"{colour} {noun}", text, previous, nothing, (), ())
 
     def wrong_name(self) -> Correction | None:
         """The right mask under a wrong name: the mask must stay, the name become the stated one."""
-        target = self._thing()
+        target = self.thing()
         if target is None:
             return None
         wrong = pick(self.rng, [noun for noun in NOUNS if noun != target.noun])
-        colour = target.colour if self._may_say(target.colour, wrong) else ""
-        bare = self._name_of(target)
-        text = self._fill("wrong_name", noun=wrong, bare=bare, other=with_article(bare))
+        colour = target.colour if self.may_say(target.colour, wrong) else ""
+        bare = self.name_of(target)
+        text = self.fill("wrong_name", noun=wrong, bare=bare, other=with_article(bare))
         mask = damage.soften(self.view.mask(target.id), self.rng)
         label = f"{colour} {wrong}".strip()
         return Correction("wrong_name", label, text, mask, mask[None], (target.id,), (bare,))
-
-    def _thing(self, min_area: int = 0) -> NamedObject | None:
-        """Return a random object that is visible enough."""
-        things = self.view.things(min_area) if min_area else self.view.things()
-        return pick(self.rng, things) if things else None
-
-    def _pixels(self, at_240: float) -> int:
-        """Scale a length given for an image 240 pixels wide."""
-        return max(round(at_240 * self.view.shape[1] / 240), 1)
-
-    def _around(self, target: NamedObject, distance: float) -> list[NamedObject]:
-        """Return the other things of which some pixel is nearer than ``distance`` at width 240."""
-        ring = damage.dilate(self.view.mask(target.id), self._pixels(distance))
-        close = set(np.unique(self.view.ids[ring]).tolist()) - {target.id}
-        return [obj for obj in self.view.things() if obj.id in close]
-
-    def _majority(self, mask: damage.Mask) -> NamedObject | None:
-        """Return the object that most of ``mask`` shows."""
-        covered = self.view.ids[mask]
-        if covered.size == 0:
-            return None
-        winner = int(np.bincount(covered).argmax())
-        return next(obj for obj in self.view.visible if obj.id == winner)
-
-    def _speakable_parts(self, target: NamedObject, largest: float) -> list[str]:
-        """Return the parts in view, neither tiny nor more than ``largest`` of the object."""
-        area = self.view.extents[target.id].area
-        return [
-            part
-            for part, size in self.view.part_areas(target.id).items()
-            if _MIN_PART <= size <= largest * area and size >= 0.03 * area
-        ]
-
-    def _object_with_part(self) -> tuple[NamedObject, str] | None:
-        found = [
-            (obj, part)
-            for obj in self.view.things(_MIN_EDITED)
-            for part in self._speakable_parts(obj, 0.85)
-        ]
-        return pick(self.rng, found) if found else None
-
-    def _may_say(self, colour: str, noun: str) -> bool:
-        return self.allow_novel or not is_novel(colour, noun)
-
-    def _name_of(self, obj: NamedObject) -> str:
-        """Return "mug" or, less often and only where it may be said, "red mug"."""
-        full = obj.colour and self._may_say(obj.colour, obj.noun) and self.rng.random() < 0.35
-        return f"{obj.colour} {obj.noun}" if full else obj.noun
-
-    def _unique(self, obj: NamedObject) -> str | None:
-        return unique_phrase(self.view, obj, self.rng, allow_novel=self.allow_novel)
-
-    def _distinct(self, other: NamedObject, target: NamedObject) -> str | None:
-        """Return a name, with article, that is true of ``other`` and not of ``target``."""
-        noun, colour = other.noun, other.colour
-        options = [f"the {noun}"] if noun != target.noun else []
-        if colour and other.name != target.name and self._may_say(colour, noun):
-            options.append(f"the {colour} {noun}")
-        return pick(self.rng, options) if options else None
-
-    def _say(self, key: str, previous: NamedObject, **words: str) -> str:
-        """Return a random phrasing with its slots filled; ``previous`` gives the noun."""
-        return self._fill(key, noun=self._name_of(previous), **words)
-
-    def _fill(self, key: str, **words: str) -> str:
-        text = pick(self.rng, self.phrases[key]).format(**words)
-        if self.rng.random() < 0.3:
-            text = text[0].upper() + text[1:]
-        return text + "." if self.rng.random() < 0.3 else text
 
     def _unchanged(self, kind: str, target: NamedObject, text: str) -> Correction:
         mask = damage.soften(self.view.mask(target.id), self.rng)
