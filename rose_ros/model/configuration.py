@@ -114,15 +114,15 @@ def rose_tiny() -> RoseConfig:
         sam_config={
             "vision_config": {
                 "image_size": size,
-                "patch_size": 8,
+                "patch_size": 12,
                 "hidden_size": 128,
                 "mlp_dim": 384,
                 "num_hidden_layers": 4,
                 "num_attention_heads": 4,
                 "output_channels": prompt_width,
                 "num_pos_feats": prompt_width // 2,
-                "window_size": 10,
-                "global_attn_indexes": [1, 3],
+                "window_size": 0,
+                "global_attn_indexes": [0, 1, 2, 3],
                 "use_rel_pos": False,
                 # The default of 1e-10 leaves a freshly made encoder dead.
                 "initializer_range": 0.02,
@@ -130,7 +130,7 @@ def rose_tiny() -> RoseConfig:
             "prompt_encoder_config": {
                 "hidden_size": prompt_width,
                 "image_size": size,
-                "patch_size": 8,
+                "patch_size": 12,
             },
             "mask_decoder_config": {
                 "hidden_size": prompt_width,

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 RUNTIMES = ("auto", "torch")
 
 
-def create_runtime(
-    model: str | Path, *, runtime: str = "auto", device: str = "auto"
-) -> Runtime:
+def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "auto") -> Runtime:
     """Open ``model`` (a folder, or the name of a shipped model) with the runtime asked for.
 
     ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". Raises ``ModelError`` or

@@ -1,0 +1,163 @@
+"""The PyTorch runtime: the reference every other runtime is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rose_ros.errors import ModelError, RuntimeUnavailableError
+from rose_ros.model.modeling import ImageEncoding, RoseModel
+from rose_ros.model.processing import RoseProcessor
+from rose_ros.paths import find_model
+from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Previous:
+    share: torch.Tensor
+    logits: torch.Tensor
+
+
+class TorchRuntime(Runtime):
+    """Runs a checkpoint folder with PyTorch, on the CPU or on a CUDA GPU."""
+
+    kind = "torch"
+
+    def __init__(self, model: str | Path, *, device: str = "auto") -> None:
+        folder = find_model(model)
+        self.device = _choose_device(device)
+        self.model_name = folder.name
+        self._processor = RoseProcessor.from_pretrained(folder)
+        self._model = load_model(folder).to(self.device)
+        self._centres = self._model.centres.cpu().numpy()
+        self._name_prompt = self._tensor(self._processor.name_prompt_ids())
+
+    @torch.inference_mode()
+    def encode(self, image: NDArray[np.uint8]) -> Encoding:
+        pixels, sam_pixels = self._processor.pixel_values(image)
+        features = self._model.encode(self._tensor(pixels), self._tensor(sam_pixels))
+        height, width = image.shape[:2]
+        return Encoding(height, width, self._processor.content(height, width), features)
+
+    @torch.inference_mode()
+    def perceive(
+        self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None
+    ) -> Candidates:
+        ids = self._tensor(self._processor.encode_text(text))
+        previous = self._previous(previous_mask)
+        found = self._model.perceive(
+            encoding.features,
+            ids,
+            torch.ones_like(ids, dtype=torch.bool),
+            None if previous is None else previous.share,
+        )
+        return Candidates(
+            _numpy(found.objectness[0].sigmoid()),
+            self._centres,
+            _numpy(found.mask_embeddings[0]),
+            _numpy(found.category_embeddings[0]),
+        )
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        side = self._processor.config.mask_size
+        if not len(candidates):
+            return DecodedMasks(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
+        previous = self._previous(previous_mask)
+        features: ImageEncoding = encoding.features
+        logits, quality = self._model.decode_masks(
+            features.embedding,
+            self._tensor(candidates.mask_embeddings)[None],
+            self._tensor(candidates.centres)[None],
+            None if previous is None else previous.logits,
+        )
+        return DecodedMasks(_numpy(logits[0]), _numpy(quality[0].clamp(0, 1)))
+
+    @torch.inference_mode()
+    def name(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+    ) -> list[RegionName]:
+        if not len(logits):
+            return []
+        regions = self._model.region_tokens(
+            encoding.features,
+            self._tensor(category_embeddings)[None],
+            self._tensor(logits)[None].sigmoid(),
+        )[0]
+        limit = self._processor.config.max_name_tokens
+        ids, scores = self._model.name(regions, self._name_prompt, limit)
+        return [
+            RegionName(self._processor.decode_name(row), float(score))
+            for row, score in zip(ids.cpu().numpy(), _numpy(scores), strict=True)
+        ]
+
+    def _previous(self, mask: NDArray[np.bool_] | None) -> _Previous | None:
+        if mask is None:
+            return None
+        share, logits = self._processor.previous(mask)
+        return _Previous(self._tensor(share), self._tensor(logits))
+
+    def _tensor(self, array: Array) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def load_model(folder: Path) -> RoseModel:
+    """Load weights from a checkpoint folder in float32, ready to run.
+
+    Raises ``ModelError`` with the path and the reason when a file is missing, broken or does not
+    belong to the configuration. Nothing is downloaded and no code of the checkpoint runs.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"no checkpoint in {folder}: config.json is missing")
+    try:
+        model, info = RoseModel.from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, safetensors and json each raise their own kinds
+        raise ModelError(f"cannot load the checkpoint in {folder}: {error}") from error
+    missing = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
+    if missing:
+        raise ModelError(
+            f"the checkpoint in {folder} lacks {len(missing)} of the model's weights, "
+            f"{missing[0]} first; it belongs to another configuration or is incomplete"
+        )
+    return model.eval()
+
+
+def _choose_device(asked: str) -> str:
+    if asked == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError as error:
+        raise RuntimeUnavailableError(
+            f"device {asked!r} is not known; choose auto, cpu or cuda:N"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RuntimeUnavailableError(
+            f"device {asked!r} was asked for, but PyTorch finds no CUDA GPU; use cpu or auto"
+        )
+    return asked
+
+
+def _numpy(tensor: torch.Tensor) -> Array:
+    return tensor.float().cpu().numpy()

@@ -1,0 +1,211 @@
+"""Training samples: one augmented image with the passes the network makes over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from rose_ros.data.corrections import correct
+from rose_ros.data.descriptions import describe
+from rose_ros.data.views import MIN_AREA, LabelledView
+from rose_ros.model.processing import RoseProcessor, previous_inputs
+from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
+from rose_ros.training.scenes import SceneCache
+from rose_ros.training.targets import PatchTargets, low_resolution, patch_targets
+
+Array = NDArray[Any]
+Sample = dict[str, Array]
+
+#: Masks decoded per pass in training.
+DENSE_PROMPTS, SPARSE_PROMPTS = 8, 2
+NAME_TOKENS = 24
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A mask (height, width) and what it is called, whole and in parts."""
+
+    mask: NDArray[np.bool_]
+    name: str
+    noun: str = ""
+    colour: str = ""
+
+
+def augment(
+    image: NDArray[np.uint8], view: LabelledView, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], LabelledView]:
+    """Mirror, zoom and change light and sharpness; hues stay, for they are named."""
+    ids, parts = view.ids, view.parts
+    size = image.shape[0]
+    if rng.random() < 0.5:
+        image, ids, parts = image[:, ::-1], ids[:, ::-1], parts[:, ::-1]
+    if rng.random() < 0.6:
+        side = int(size * rng.uniform(0.6, 1.0))
+        x, y = rng.integers(0, size - side + 1, 2)
+        window = np.s_[y : y + side, x : x + side]
+        image = cv2.resize(np.ascontiguousarray(image[window]), (size, size))
+        nearest = {"dsize": (size, size), "interpolation": cv2.INTER_NEAREST}
+        ids = cv2.resize(np.ascontiguousarray(ids[window], np.int32), **nearest)
+        parts = cv2.resize(np.ascontiguousarray(parts[window]), **nearest)
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), rng.uniform(0.3, 0.9))
+    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3)
+    bent = 255.0 * (np.clip(image / 255.0 * gain, 0, 1) ** rng.uniform(0.85, 1.2))
+    noisy = bent + rng.normal(0, rng.uniform(0, 4), image.shape)
+    pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    labels = LabelledView(
+        np.ascontiguousarray(ids), np.ascontiguousarray(parts), view.part_names, view.objects
+    )
+    return pixels, labels
+
+
+class Samples(Dataset[Sample]):
+    """Sample ``index`` is a function of (seed, stage, index) alone, so training can resume."""
+
+    def __init__(
+        self, cache: SceneCache, processor: RoseProcessor, stage: str, length: int, seed: int
+    ) -> None:
+        self.cache, self.processor = cache, processor
+        self.stage, self.length, self.seed = stage, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng([self.seed, sum(self.stage.encode()), index])
+        image, view = augment(*self.cache[int(rng.integers(len(self.cache)))], rng)
+        instances = [
+            Instance(view.mask(one.id), one.name, one.noun, one.colour) for one in view.visible
+        ]
+        sample: Sample = {"image": image}
+        if self.stage == "points":
+            return sample | self._points(instances, rng)
+        sample |= self._pass("dense", EVERYTHING, instances, DENSE_PROMPTS, rng)
+        if self.stage == "converse":
+            sample |= self._find(view, rng) | self._refine(view, rng)
+        return sample
+
+    def _points(self, instances: Sequence[Instance], rng: np.random.Generator) -> Sample:
+        side = self.processor.config.mask_size
+        large = [one for one in instances if np.count_nonzero(one.mask) >= MIN_AREA]
+        points = np.zeros((DENSE_PROMPTS, 2), np.float32)
+        masks = np.zeros((DENSE_PROMPTS, side, side), np.float32)
+        chosen = rng.permutation(len(large))[:DENSE_PROMPTS]
+        for row, which in enumerate(chosen):
+            mask = large[which].mask
+            inside = np.flatnonzero(mask)
+            y, x = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
+            points[row] = (x + 0.5) / mask.shape[1], (y + 0.5) / mask.shape[0]
+            masks[row] = low_resolution(mask, side)
+        valid = np.arange(DENSE_PROMPTS) < len(chosen)
+        return {"points": points, "dense_masks": masks, "dense_valid": valid}
+
+    def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
+        description = describe(view, rng)
+        meant = [one for one in view.visible if one.id in description.ids]
+        instances = [Instance(view.mask(one.id), one.name, one.noun, one.colour) for one in meant]
+        return self._pass("find", find_prompt(description.text), instances, SPARSE_PROMPTS, rng)
+
+    def _refine(self, view: LabelledView, rng: np.random.Generator) -> Sample:
+        correction = correct(view, rng)
+        if correction is None:
+            raise AssertionError("every scene has a table to correct")
+        names = correction.target_names
+        instances = [
+            Instance(mask, name) for mask, name in zip(correction.target_masks, names, strict=True)
+        ]
+        text = refine_prompt(correction.label, correction.text)
+        sample = self._pass("refine", text, instances, SPARSE_PROMPTS, rng)
+        config = self.processor.config
+        share = low_resolution(correction.previous_mask, config.mask_size)
+        shares, logits = previous_inputs(share[None], config.grid)
+        return sample | {"refine_share": shares[0], "refine_previous": logits[0]}
+
+    def _pass(
+        self,
+        kind: str,
+        text: str,
+        instances: Sequence[Instance],
+        prompts: int,
+        rng: np.random.Generator,
+    ) -> Sample:
+        """Make the targets of one perception pass and of the names of what it finds."""
+        config = self.processor.config
+        targets = patch_targets([one.mask for one in instances], config.grid, MIN_AREA)
+        homes = np.flatnonzero(targets.home >= 0)
+        chosen = rng.permutation(homes)[:prompts]
+        patches = np.zeros(prompts, np.int64)
+        masks = np.zeros((prompts, config.mask_size, config.mask_size), np.float32)
+        names = np.zeros((prompts, NAME_TOKENS), np.int64)
+        labels = np.full((prompts, NAME_TOKENS), IGNORED, np.int64)
+        region = self.processor.tokenizer.token_to_id("<region>")
+        names[:, 0] = region
+        for row, which in enumerate(chosen):
+            patches[row] = _near_home(targets, int(which), rng)
+            masks[row] = low_resolution(instances[which].mask, config.mask_size)
+            names[row], labels[row] = self._naming(instances[which], rng)
+        ids = self.processor.encode_text(text)[0][:TEXT_TOKENS]
+        padded = np.zeros(TEXT_TOKENS, np.int64)
+        padded[: len(ids)] = ids
+        return {
+            f"{kind}_heat": targets.heat,
+            f"{kind}_positive": targets.positive,
+            f"{kind}_patches": patches,
+            f"{kind}_masks": masks,
+            f"{kind}_valid": np.arange(prompts) < len(chosen),
+            f"{kind}_names": names,
+            f"{kind}_labels": labels,
+            f"{kind}_text": padded,
+            f"{kind}_text_mask": np.arange(TEXT_TOKENS) < len(ids),
+        }
+
+    def _naming(self, instance: Instance, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Tokenise one question and its answer; only the answer is learned."""
+        question, answer = self.processor.config.name_prompt, instance.name
+        kind = rng.random()
+        if instance.colour and kind < 0.15:
+            question, answer = "<bos>What colour is <region>?", instance.colour
+        elif instance.noun and kind < 0.3:
+            question, answer = "<bos>What kind of thing is <region>?", instance.noun
+        encode = self.processor.encode_text
+        asked = encode(question)[0]
+        answered = np.append(encode(" " + answer)[0], self.processor.tokenizer.token_to_id("<eos>"))
+        ids = np.concatenate([asked, answered])[:NAME_TOKENS]
+        tokens = np.zeros(NAME_TOKENS, np.int64)
+        labels = np.full(NAME_TOKENS, IGNORED, np.int64)
+        tokens[: len(ids)] = ids
+        labels[len(asked) : len(ids)] = ids[len(asked) :]
+        return tokens, labels
+
+
+#: Instructions in training are cut here; none of the generators writes longer ones.
+TEXT_TOKENS = 48
+
+
+def _near_home(targets: PatchTargets, which: int, rng: np.random.Generator) -> int:
+    """Choose the instance's own super-patch, or at times a central neighbour of it."""
+    home = int(targets.home[which])
+    if rng.random() < 0.7:
+        return home
+    own = targets.own_heat[which]
+    rivals = np.delete(targets.own_heat, which, axis=0).max(axis=0, initial=0.0)
+    near = np.flatnonzero((own > 0.6) & (own >= rivals))
+    return int(rng.choice(near)) if len(near) else home
+
+
+def to_tensors(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    """Stack samples; texts are cut to the longest of the batch."""
+    batch = {key: torch.from_numpy(np.stack([one[key] for one in samples])) for key in samples[0]}
+    for key in [key for key in batch if key.endswith("_text")]:
+        longest = int(batch[f"{key}_mask"].sum(1).max())
+        batch[key] = batch[key][:, :longest]
+        batch[f"{key}_mask"] = batch[f"{key}_mask"][:, :longest]
+    return batch

@@ -1,0 +1,94 @@
+"""Scenes rendered ahead into shards on disk, so that training never waits for rays."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose_ros.data.tabletop import render
+from rose_ros.data.views import LabelledView
+from rose_ros.errors import DataError
+from rose_ros.progress import track
+
+SHARD = 200
+# Fields of view squeezed into the square, as the processor squeezes camera images.
+ASPECTS = (4 / 3, 4 / 3, 4 / 3, 1.0, 16 / 9)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedObject:
+    """One object of a cached scene; enough for names and descriptions."""
+
+    id: int
+    noun: str
+    colour: str
+    name: str
+
+
+class SceneCache:
+    """Read access to rendered scenes: square images with instance and part labels."""
+
+    def __init__(self, folder: Path) -> None:
+        self._shards = sorted(folder.glob("shard-*.json"))
+        if not self._shards:
+            raise DataError(f"no rendered scenes in {folder}; render them first")
+        self._open: dict[int, tuple[list[dict[str, object]], NDArray[np.uint8]]] = {}
+
+    def __len__(self) -> int:
+        return SHARD * len(self._shards)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], LabelledView]:
+        """Return the RGB image (size, size, 3) and the labels of scene ``index``."""
+        scenes, pixels = self._load(index // SHARD)
+        scene, layers = scenes[index % SHARD], pixels[index % SHARD]
+        objects = tuple(CachedObject(**fields) for fields in scene["objects"])  # type: ignore[attr-defined]
+        names = tuple(scene["part_names"])  # type: ignore[arg-type]
+        view = LabelledView(layers[3].astype(np.int32), layers[4], names, objects)
+        return layers[:3].transpose(1, 2, 0), view
+
+    def _load(self, shard: int) -> tuple[list[dict[str, object]], NDArray[np.uint8]]:
+        if shard not in self._open:
+            path = self._shards[shard]
+            pixels = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            self._open[shard] = json.loads(path.read_text()), pixels
+        return self._open[shard]
+
+
+def render_ahead(folder: Path, scenes: int, size: int, seed: int, workers: int) -> SceneCache:
+    """Render ``scenes`` training scenes of (size, size) pixels; finished shards are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = range(-(-scenes // SHARD))
+    todo = [shard for shard in shards if not (folder / f"shard-{shard:05d}.json").exists()]
+    if todo:
+        with ProcessPoolExecutor(workers) as pool:
+            jobs = [pool.submit(_render_shard, folder, shard, size, seed) for shard in todo]
+            for job in track(jobs, f"rendering {len(todo) * SHARD} scenes"):
+                job.result()
+    return SceneCache(folder)
+
+
+def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:
+    pixels = np.empty((SHARD, 5, size, size), np.uint8)
+    scenes = []
+    for index in range(SHARD):
+        number = shard * SHARD + index
+        aspect = ASPECTS[number % len(ASPECTS)]
+        scene = render(seed + number, "train", height=size, width=size, pixel_aspect=aspect)
+        pixels[index, :3] = scene.image.transpose(2, 0, 1)
+        pixels[index, 3] = scene.ids
+        pixels[index, 4] = scene.parts
+        objects = [
+            asdict(CachedObject(one.id, one.noun, one.colour, one.name)) for one in scene.objects
+        ]
+        scenes.append({"objects": objects, "part_names": list(scene.part_names)})
+    path = folder / f"shard-{shard:05d}.json"
+    np.save(path.with_suffix(".npy"), pixels, allow_pickle=False)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(scenes))
+    os.replace(temporary, path)

@@ -1,0 +1,155 @@
+"""What each stage of training learns: one function from a batch to named losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
+from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
+
+Batch = dict[str, Tensor]
+Losses = dict[str, Tensor]
+
+#: Share of answer words whose embedding is blanked, so that the noun is read from the region and
+#: not guessed from its colour.
+WORD_DROPOUT = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: its default length and learning rate, and the loss it minimises."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    losses: Callable[[RoseModel, Batch], Losses]
+
+
+def learn_points(model: RoseModel, batch: Batch) -> Losses:
+    """Teach the SAM part alone, on random points inside instances: no language model, cheap."""
+    embedding = model.encode_sam(batch["sam_pixel_values"])
+    prompts = model.point_prompts(batch["points"].shape[1])
+    logits, quality = model.decode_masks(
+        embedding, prompts.expand(len(embedding), -1, -1), batch["points"]
+    )
+    return _mask_losses(logits, quality, batch, "dense")
+
+
+def learn_perception(model: RoseModel, batch: Batch) -> Losses:
+    """Teach "segment everything" and names."""
+    encoding = model.encode(batch["pixel_values"], batch["sam_pixel_values"])
+    losses, regions = _learn_pass(model, encoding, batch, "dense")
+    return losses | _naming(model, batch, {"dense": regions})
+
+
+def learn_conversation(model: RoseModel, batch: Batch) -> Losses:
+    """Teach finding by description and refinement, and keep perception and names."""
+    encoding = model.encode(batch["pixel_values"], batch["sam_pixel_values"])
+    losses: Losses = {}
+    regions = {}
+    for kind in ("dense", "find", "refine"):
+        more, regions[kind] = _learn_pass(model, encoding, batch, kind)
+        losses |= more
+    return losses | _naming(model, batch, regions)
+
+
+def start_from_points(model: RoseModel) -> None:
+    """Let perception begin where point prompting ended: every prompt is SAM's own point."""
+    head = model.mask_head.out
+    with torch.no_grad():
+        head.bias.copy_(model.sam.prompt_encoder.point_embed[1].weight[0])
+        head.weight.mul_(0.1)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("points", 2400, 1e-3, learn_points),
+        Stage("perceive", 2400, 8e-4, learn_perception),
+        Stage("converse", 2400, 6e-4, learn_conversation),
+    )
+}
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay matrices, leave vectors and embeddings alone."""
+    decay, keep = [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        plain = parameter.ndim < 2 or "embed" in name or name in ("placeholder", "previous")
+        (keep if plain else decay).append(parameter)
+    return [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": keep, "weight_decay": 0.0},
+    ]
+
+
+def _learn_pass(
+    model: RoseModel, encoding: ImageEncoding, batch: Batch, kind: str
+) -> tuple[Losses, Tensor]:
+    """Run one perception pass; return its losses and the region tokens of its instances."""
+    refining = kind == "refine"
+    perception = model.perceive(
+        encoding,
+        batch[f"{kind}_text"],
+        batch[f"{kind}_text_mask"],
+        batch["refine_share"] if refining else None,
+    )
+    patches = batch[f"{kind}_patches"]
+    logits, quality = model.decode_masks(
+        encoding.embedding,
+        _at(perception.mask_embeddings, patches),
+        model.centres[patches],
+        batch["refine_previous"] if refining else None,
+    )
+    losses = _mask_losses(logits, quality, batch, kind)
+    losses[f"{kind}_objectness"] = objectness_loss(
+        perception.objectness, batch[f"{kind}_heat"], batch[f"{kind}_positive"]
+    )
+    return losses, _regions(model, encoding, perception, logits, batch, kind)
+
+
+def _regions(
+    model: RoseModel,
+    encoding: ImageEncoding,
+    perception: PatchPerception,
+    logits: Tensor,
+    batch: Batch,
+    kind: str,
+) -> Tensor:
+    """Make region tokens under the true mask or, as often, under the decoded one."""
+    patches = batch[f"{kind}_patches"]
+    decoded = logits.detach().float().sigmoid()
+    own = torch.rand(patches.shape, device=patches.device)[..., None, None] < 0.5
+    masks = torch.where(own, decoded, batch[f"{kind}_masks"])
+    return model.region_tokens(encoding, _at(perception.category_embeddings, patches), masks)
+
+
+def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losses:
+    """Name all valid regions of all passes in one batch."""
+    valid = torch.cat([batch[f"{kind}_valid"] for kind in regions], dim=1).flatten()
+    tokens = torch.cat(list(regions.values()), dim=1).flatten(0, 1)[valid]
+    ids = torch.cat([batch[f"{kind}_names"] for kind in regions], dim=1).flatten(0, 1)[valid]
+    labels = torch.cat([batch[f"{kind}_labels"] for kind in regions], dim=1).flatten(0, 1)[valid]
+    longest = int((ids != 0).sum(1).max())
+    ids, labels = ids[:, :longest], labels[:, :longest]
+    dropped = (labels >= 0) & (torch.rand(labels.shape, device=labels.device) < WORD_DROPOUT)
+    return {"naming": naming_loss(model.name_hidden(tokens, ids, dropped), labels)}
+
+
+def _mask_losses(logits: Tensor, quality: Tensor, batch: Batch, kind: str) -> Losses:
+    target, valid = batch[f"{kind}_masks"], batch[f"{kind}_valid"]
+    return {
+        f"{kind}_mask": mask_loss(logits, target, valid),
+        f"{kind}_quality": quality_loss(quality, logits, target, valid),
+    }
+
+
+def _at(values: Tensor, patches: Tensor) -> Tensor:
+    """Pick (batch, n, width) at super-patches (batch, n) of (batch, super_patches, width)."""
+    return values.gather(1, patches.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
