@@ -1,0 +1,147 @@
+"""Start the perception node and, when asked for, the simulated camera and RViz."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("rose_ros")
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        "namespace", default_value="rose", description="Namespace of the perception node."
+    ),
+    DeclareLaunchArgument(
+        "image",
+        default_value="/camera/image",
+        description="Image topic; several are separated by commas. Compressed images are taken"
+        " from <topic>/compressed.",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of the cameras, separated by commas, one for each image topic."
+        ' Empty: as in params_file for one topic, "camera1", "camera2" and so on for several.',
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=PathJoinSubstitution([SHARE, "config", "perception.yaml"]),
+        description="Parameters of the perception node; the arguments below go before it.",
+    ),
+    DeclareLaunchArgument(
+        "model",
+        default_value="",
+        description="Name of a shipped model, or a checkpoint folder. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "runtime",
+        default_value="",
+        description="What runs the network, for example torch. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="auto, cpu, or a CUDA device such as cuda:0. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=["true", "false"],
+        description="false: stay unconfigured until a lifecycle manager says otherwise.",
+    ),
+    DeclareLaunchArgument(
+        "camera",
+        default_value="none",
+        choices=["none", "tabletop"],
+        description="tabletop: start the simulated camera, which publishes /camera/image.",
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start RViz with the image and what is seen in it.",
+    ),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the arguments and what they start."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_nodes)])
+
+
+def start_nodes(context: LaunchContext) -> list[Node]:
+    """Turn the arguments, as text by now, into nodes."""
+    given = {
+        argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS
+    }
+    nodes = [perception(given)]
+    if given["camera"] == "tabletop":
+        nodes.append(
+            Node(package="rose_ros", executable="camera_node", namespace="camera", name="camera")
+        )
+    if given["rviz"] == "true":
+        nodes.append(rviz(given))
+    return nodes
+
+
+def perception(given: dict[str, str]) -> Node:
+    """Start the perception node; raises ValueError when topics and cameras do not fit."""
+    parameters: dict[str, Any] = {
+        name: given[name] for name in ("model", "runtime", "device") if given[name]
+    }
+    parameters["autostart"] = given["autostart"] == "true"
+
+    topics = split(given["image"])
+    cameras = split(given["cameras"])
+    if not topics:
+        raise ValueError("the argument image is empty; give the topic of a camera")
+    if not cameras and len(topics) > 1:
+        cameras = [f"camera{number + 1}" for number in range(len(topics))]
+    if cameras:
+        if len(cameras) != len(topics):
+            raise ValueError(
+                f"{len(cameras)} cameras ({', '.join(cameras)}) for {len(topics)} image topics"
+                f" ({', '.join(topics)}); give one name for each topic"
+            )
+        parameters["cameras"] = cameras
+    remappings = []
+    if len(topics) == 1:
+        remappings = [("image", topics[0]), ("image/compressed", f"{topics[0]}/compressed")]
+    else:
+        parameters["image_topics"] = topics
+
+    return Node(
+        package="rose_ros",
+        executable="perception_node",
+        namespace=given["namespace"],
+        name="perception",
+        parameters=[given["params_file"], parameters],
+        remappings=remappings,
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def rviz(given: dict[str, str]) -> Node:
+    """Start RViz; its file names the default topics, which are mapped to those in use."""
+    overlay = f"/{given['namespace'].strip('/')}/overlay".replace("//", "/")
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz",
+        arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "perception.rviz"])],
+        remappings=[
+            ("/rose/overlay", overlay),
+            ("/camera/image", split(given["image"])[0]),
+        ],
+    )
+
+
+def split(text: str) -> list[str]:
+    """Split what is separated by commas; blanks around the parts do not count."""
+    return [part.strip() for part in text.split(",") if part.strip()]
