@@ -23,7 +23,7 @@ def model_folders() -> list[Path]:
 
 def shipped_models() -> list[str]:
     """Name the models that are there, sorted."""
-    names = set()
+    names: set[str] = set()
     for folder in model_folders():
         names.update(config.parent.name for config in folder.glob(f"*/{CONFIG_FILE}"))
     return sorted(names)

@@ -15,21 +15,6 @@ TOOLS = (
     *("cat", "cut", "dirname", "echo", "env", "flock", "grep", "mkdir"),
     *("printf", "rm", "sh", "sha256sum", "tail", "tr"),
 )
-    "sh",
-    "cat",
-    "cut",
-    "dirname",
-    "echo",
-    "env",
-    "flock",
-    "grep",
-    "mkdir",
-    "printf",
-    "rm",
-    "sha256sum",
-    "tail",
-    "tr",
-]
 
 # A python that knows what it is asked and says what the test wants it to say.
 FAKE_PYTHON = """#!/bin/sh
