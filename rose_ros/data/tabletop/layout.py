@@ -92,10 +92,10 @@ def place(
         for attempt in range(_TRIES):
             yaw = float(rng.uniform(0, 2 * np.pi))
             near, side = rng.uniform(-depth, depth), rng.uniform(-lateral, lateral)
-            if not placed and attempt == _TRIES - 1:
-                near, side = -view.target[0] * np.cos(heading), 0.0
             x = view.target[0] + near * np.cos(heading) - side * np.sin(heading)
             y = view.target[1] + near * np.sin(heading) + side * np.cos(heading)
+            if not placed and attempt == _TRIES - 1:
+                x, y = 0.0, 0.0
             footprint = _footprint(shape, scale, yaw, x, y)
             if not all(table.holds(px, py, 0.8 * r) for px, py, r in footprint.tolist()):
                 continue
@@ -129,9 +129,8 @@ def _footprint(
     longer, shorter = max(length, width), min(length, width)
     count = int(np.ceil(longer / shorter))
     steps = (np.arange(count) + 0.5) / count - 0.5
-    # Round things fill their rectangle only up to the inscribed circle: no corners to cover.
-    square = count == 1 or longer / shorter < 1.15
-    if square:
+    # Nearly square: one disc over the corners, as two would reach further.
+    if longer / shorter < 1.15:
         return np.array([[x, y, 0.5 * np.hypot(longer, shorter)]])
     radius = 0.5 * np.hypot(longer / count, shorter)
     centres = np.stack([x + steps * longer * np.cos(turn), y + steps * longer * np.sin(turn)], 1)
