@@ -13,11 +13,27 @@ fail() {
   exit 1
 }
 
+# Show seconds and the last line of $log, over and over on one line of the terminal.
+show_progress() {
+  begin=$(date +%s)
+  while kill -0 $$ 2>/dev/null; do
+    printf '\r\033[K  %d s  %.70s' $(($(date +%s) - begin)) "$(tail -n 1 "$log" | tr -d '\r\t')"
+    sleep 1
+  done
+}
+
 # quietly NAME COMMAND...: keep its output in a log; show the end of it when it fails.
 quietly() {
-  what=$1 log=.setup/$(echo "$1" | tr ' ' '-').log
+  what=$1 log=.setup/$(echo "$1" | tr ' ' '-').log status=0 progress=
   shift
-  "$@" >"$log" 2>&1 || {
+  : >"$log"
+  if [ -t 1 ]; then
+    show_progress 9>&- &
+    progress=$!
+  fi
+  "$@" >"$log" 2>&1 || status=$?
+  [ -z "$progress" ] || { kill "$progress" && printf '\r\033[K'; }
+  [ "$status" = 0 ] || {
     tail -n 40 "$log" >&2
     fail "$what failed; the whole output is in $log"
   }
@@ -129,7 +145,7 @@ build() {
   fi
   PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv" quietly "the build" \
     colcon build --base-paths . --packages-select rose_ros --symlink-install \
-    --event-handlers console_cohesion+ --cmake-args \
+    --event-handlers console_direct+ --cmake-args \
     "-DPython3_EXECUTABLE=$root/.venv/bin/python" -DBUILD_TESTING=OFF
   # Links to files that are gone.
   find install -xtype l -delete
