@@ -5,7 +5,7 @@ Undefined numbers (no sample of that kind) are None, never 0 or NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,6 +77,7 @@ class SegmentScores:
     true_positives: int = 0
     false_positives: int = 0
     false_negatives: int = 0
+    names: int = 0
     right_names: int = 0
 
     def add(
@@ -85,8 +86,12 @@ class SegmentScores:
         predicted_names: Mapping[int, str],
         truth: NDArray[np.integer],
         truth_names: Mapping[int, str],
+        named: Set[int] | None = None,
     ) -> None:
-        """Add one image: label maps (height, width) and the name of every label in them."""
+        """Add one image: label maps (height, width) and the name of every label in them.
+
+        ``named`` are the true labels whose names count; None means all.
+        """
         matches, predicted_areas, truth_areas = match_labels(predicted, truth)
         matched = {match.truth for match in matches}
         self.iou_sum += sum(match.iou for match in matches)
@@ -95,8 +100,10 @@ class SegmentScores:
         self.false_negatives += sum(
             area >= MIN_AREA for value, area in truth_areas.items() if value not in matched
         )
+        judged = [match for match in matches if named is None or match.truth in named]
+        self.names += len(judged)
         self.right_names += sum(
-            predicted_names[match.predicted] == truth_names[match.truth] for match in matches
+            predicted_names[match.predicted] == truth_names[match.truth] for match in judged
         )
 
     def result(self) -> dict[str, Number]:
@@ -109,7 +116,7 @@ class SegmentScores:
             "sq": sq,
             "rq": rq,
             "recall_50": _ratio(hits, hits + misses),
-            "name_accuracy": _ratio(self.right_names, hits),
+            "name_accuracy": _ratio(self.right_names, self.names),
         }
 
 
@@ -187,17 +194,17 @@ class RefineScores:
         previous: NDArray[np.bool_],
         corrected: NDArray[np.bool_],
         truth: NDArray[np.bool_],
-        others: NDArray[np.bool_],
+        others: NDArray[np.bool_] | None,
     ) -> None:
         """Add one correction.
 
         previous: bool (height, width). corrected, truth: bool (n or k, height, width). others:
-        bool (m, height, width), the objects that the correction is not about.
+        bool (m, height, width), the objects that the correction is not about, or None.
         """
         self.before.append(set_iou(previous[None], truth))
         self.after.append(set_iou(corrected, truth))
         taken = corrected.any(axis=0)
-        for mask in others:
+        for mask in () if others is None else others:
             self.preserved.append(np.count_nonzero(mask & ~taken) / np.count_nonzero(mask))
 
     def add_name(self, before: str, after: Sequence[str], right: Sequence[str]) -> None:

@@ -81,6 +81,9 @@ def test_names_must_match_exactly() -> None:
     scores = SegmentScores()
     scores.add(truth, {1: "red mug", 2: "mug"}, truth, {1: "red mug", 2: "blue mug"})
     assert scores.result()["name_accuracy"] == pytest.approx(0.5)
+    scores = SegmentScores()
+    scores.add(truth, {1: "red mug", 2: "mug"}, truth, {1: "red mug", 2: "blue mug"}, {2})
+    assert scores.result()["name_accuracy"] == 0.0
 
 
 def test_nothing_at_all_is_undefined_and_only_wrong_is_zero() -> None:

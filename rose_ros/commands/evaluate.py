@@ -1,0 +1,76 @@
+"""``rose_ros evaluate``: measure a model on a split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rose_ros.commands.output import (
+    add_model_arguments,
+    count_from,
+    load_perceiver,
+    progress_bar,
+    write_json,
+)
+
+#: Repeated here so that --help does not import the evaluation; a test compares them.
+TASKS = ("segment", "find", "refine")
+SPLITS = ("test", "novel", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_model_arguments(parser)
+    parser.add_argument("--data", choices=("tabletop",), default="tabletop", help="data set")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="test",
+        help="novel holds colour-noun pairs that training never had",
+    )
+    parser.add_argument("--task", choices=TASKS, default="segment", help="what to measure")
+    parser.add_argument("--scenes", type=count_from(1), default=200, help="number of scenes")
+    parser.add_argument("--seed", type=count_from(0), default=0, help="seed of the first scene")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write the numbers as JSON to a file, or to stdout",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and write the numbers; returns 0."""
+    from rose_ros.evaluation.evaluate import evaluate
+
+    perceiver = load_perceiver(args)
+    with progress_bar(f"{args.task} {args.split}", args.scenes) as progress:
+        result = evaluate(perceiver, args.task, args.split, args.scenes, args.seed, progress)
+    if args.json == "-":
+        write_json(result)
+        return 0
+    if args.json is not None:
+        write_json(result, Path(args.json))
+    _print_table(result, f"{args.task} on {args.data}/{args.split}")
+    return 0
+
+
+def _print_table(result: dict[str, Any], title: str) -> None:
+    """Print the numbers for people: one row, or one row per kind of correction."""
+    from rich.console import Console
+    from rich.table import Table
+
+    nested = all(isinstance(value, dict) for value in result.values())
+    rows = result if nested else {"": result}
+    table = Table("", *next(iter(rows.values())), title=title)
+    for name, numbers in rows.items():
+        table.add_row(name, *(_written(value) for value in numbers.values()))
+    Console().print(table)
+
+
+def _written(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

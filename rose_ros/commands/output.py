@@ -1,0 +1,80 @@
+"""What the commands share: progress on stderr, results on stdout, options of a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rose_ros.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rose_ros.perception.perceiver import Perceiver
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which model runs, and where."""
+    parser.add_argument(
+        "--model", default="rose-tiny", help="checkpoint folder or name of a shipped model"
+    )
+    parser.add_argument("--runtime", default="auto", help="what runs the network")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def load_perceiver(args: argparse.Namespace) -> Perceiver:
+    """Load the model that the options name; raises ``RoseError`` with the reason."""
+    import rose_ros
+
+    return rose_ros.load(args.model, runtime=args.runtime, device=args.device)
+
+
+def count_from(least: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number of at least ``least``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return value
+
+    return parse
+
+
+def write_json(value: Any, path: Path | None = None) -> None:
+    """Write a result as JSON to a file, or to stdout when ``path`` is None."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if path is None:
+        sys.stdout.write(text)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def make_folder(folder: Path) -> None:
+    """Create the output folder; raises ``DataError`` when a file is in the way."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--out {folder} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr; yields a function to call with (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

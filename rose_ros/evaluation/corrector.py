@@ -1,0 +1,62 @@
+"""Apply one correction to one mask as a planner's request would, without tracks and sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose_ros.data.corrections import Correction
+from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.refinement import Intent, Kind, clean_text, parse
+from rose_ros.perception.selection import Detections
+from rose_ros.runtime.base import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is left of a segment after a correction: masks bool (n, height, width) and n names."""
+
+    masks: NDArray[np.bool_]
+    names: tuple[str, ...]
+
+
+def apply_correction(perceiver: Perceiver, encoding: Encoding, correction: Correction) -> Outcome:
+    """Do what the text asks for: rules first, the model for the rest.
+
+    Where the rules find nothing to do, or the model nothing to show, the segment stays as it was.
+    """
+    targeted = bool(correction.label)
+    intent = parse(clean_text(correction.text), targeted=targeted)
+    before = correction.previous_mask[None] if targeted else correction.previous_mask[None][:0]
+    unchanged = Outcome(before, (correction.label,) * len(before))
+    if intent.kind is Kind.RENAME:
+        return Outcome(before, (intent.name,) * len(before))
+    if intent.kind is Kind.REMOVE and _means(intent, correction.label):
+        return Outcome(before[:0], ())
+    if intent.kind is Kind.ADD:
+        found = perceiver.find(encoding, intent.name)
+    elif intent.kind in (Kind.MASK, Kind.REMOVE) and targeted:
+        found = _corrected(perceiver, encoding, correction, intent)
+    else:
+        return unchanged
+    if not len(found):
+        return unchanged
+    names = tuple(clean_name(name.text) for name in found.names)
+    return Outcome(perceiver.masks(encoding, found), names)
+
+
+def _means(intent: Intent, label: str) -> bool:
+    """Tell whether "remove the plate" means the segment itself, not something in its mask."""
+    words = set(label.split())
+    return not intent.mention or set(intent.mention.split()) <= words
+
+
+def _corrected(
+    perceiver: Perceiver, encoding: Encoding, correction: Correction, intent: Intent
+) -> Detections:
+    """Return the model's answer with names: the best one, or all where several are asked for."""
+    found = perceiver.refine(encoding, correction.previous_mask, correction.label, intent.text)
+    kept = np.arange(len(found) if intent.several else min(len(found), 1))
+    return perceiver.with_names(encoding, found.take(kept))
