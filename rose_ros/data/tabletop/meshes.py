@@ -202,7 +202,7 @@ def assemble(pieces: Sequence[Piece], rotation: NDArray[np.float64] | None = Non
     """Join pieces, apply a rotation (3, 3), put the result on z = 0 and centre it."""
     corners, normals, slots, parts = [], [], [], []
     for piece in pieces:
-        piece_corners, piece_normals = _corner_normals(piece.mesh)
+        piece_corners, piece_normals = corner_normals(piece.mesh)
         corners.append(piece_corners)
         normals.append(piece_normals)
         slots.append(np.full(len(piece_corners), piece.slot, dtype=np.uint8))
@@ -253,7 +253,7 @@ def _openness(corners: NDArray[np.float32], normals: NDArray[np.float32]) -> NDA
     return np.maximum(mean[group], _LEAST_OPENNESS).reshape(-1, 3).astype(np.float32)
 
 
-def _corner_normals(
+def corner_normals(
     mesh: trimesh.Trimesh,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return corners and smooth corner normals (faces, 3, 3); creases stay sharp."""

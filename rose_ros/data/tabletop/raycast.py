@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 #: Distance by which shadow rays start above the surface, metres.
 SHADOW_OFFSET = 1.0e-3
+#: Change of direction by which a ray is tried again that met nothing.
+NUDGE = 2.0e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class RayCaster:
         origins = np.empty_like(directions)
         origins[:] = origin
         answer = self._scene.run(origins, directions, output=1)
+        missed = np.flatnonzero(answer["primID"] < 0)
+        if len(missed):
+            # A ray may slip through the seam of two triangles; beside the seam it does not.
+            nudged = directions[missed] + np.float32(NUDGE)
+            again = self._scene.run(origins[missed], nudged, output=1)
+            for key in ("primID", "tfar", "u", "v"):
+                answer[key][missed] = again[key]
         u, v = answer["u"], answer["v"]
         weights = np.stack([1.0 - u - v, u, v], axis=1)
         return Hits(answer["primID"], answer["tfar"], weights)

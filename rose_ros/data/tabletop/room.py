@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rose_ros.data.tabletop.camera import View
 from rose_ros.data.tabletop.layout import Table
 from rose_ros.data.tabletop.materials import Surface, surface
-from rose_ros.data.tabletop.meshes import assemble, box, revolve, rod
+from rose_ros.data.tabletop.meshes import box, corner_normals, revolve, rod
 from rose_ros.data.tabletop.raycast import Triangles
 from rose_ros.data.tabletop.scene import SceneObject
 from rose_ros.data.tabletop.shading import Lighting, Sensor
@@ -136,15 +136,16 @@ def room_triangles(table: Table, room: Room) -> list[Triangles]:
             for sx in (-1, 1)
             for sy in (-1, 1)
         ]
-    furniture = assemble([top, *legs])
-    shift = np.array([0.0, 0.0, FLOOR_HEIGHT], dtype=np.float32)
+    soup = [corner_normals(piece.mesh) for piece in (top, *legs)]
+    corners = np.concatenate([entry[0] for entry in soup]).astype(np.float32)
+    normals = np.concatenate([entry[1] for entry in soup]).astype(np.float32)
     width, depth = 2 * room.half[0], 2 * room.half[1]
     floor = trimesh.creation.box(extents=(width, depth, 0.02))
     floor.apply_translation((0, 0, FLOOR_HEIGHT - 0.01))
     shell = trimesh.creation.box(extents=(width, depth, CEILING_HEIGHT - FLOOR_HEIGHT + 0.01))
     shell.apply_translation((0, 0, (CEILING_HEIGHT + FLOOR_HEIGHT - 0.01) / 2))
     return [
-        _flat_group(furniture.corners + shift, furniture.normals, 1),
+        _flat_group(corners, normals, 1),
         _flat_group(floor.triangles.astype(np.float32), None, 2),
         _flat_group(shell.triangles.astype(np.float32), None, 3),
     ]

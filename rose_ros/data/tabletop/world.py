@@ -31,6 +31,9 @@ from rose_ros.errors import DataError
 #: Keeps this world's random streams apart from others that start from the same small seeds.
 _STREAM = 0x7AB1E
 
+#: Rays shaded at once: few enough for the intermediate arrays to stay in the cache.
+_CHUNK = 32768
+
 
 class World:
     """Objects on a table in a room, with their light; made by ``build_world``.
@@ -77,28 +80,31 @@ class World:
         directions = ray_directions(intrinsics, pose, height, width)
         if self._caster is None:
             self._caster = RayCaster(self._triangles.corners)
-        hits = self._caster.cast(pose[:3, 3], directions)
-        light, normals = shade(
-            self._triangles,
-            self._caster,
-            self._materials,
-            self._surfaces,
-            self._lighting,
-            hits,
-            pose[:3, 3],
-            directions,
-        )
-        seen = hits.face >= 0
-        ids = np.where(seen, self._triangles.owner[hits.face], 0).astype(np.uint8)
-        parts = np.where(seen, self._triangles.part[hits.face], 0).astype(np.uint8)
+        count = height * width
+        light, normals = np.empty((count, 3), np.float32), np.empty((count, 3), np.float16)
+        depth, face = np.empty(count, np.float32), np.empty(count, np.int32)
+        for start in range(0, count, _CHUNK):
+            rays = slice(start, start + _CHUNK)
+            hits = self._caster.cast(pose[:3, 3], directions[rays])
+            face[rays], depth[rays] = hits.face, hits.depth
+            light[rays], normals[rays] = shade(
+                self._triangles,
+                self._caster,
+                self._materials,
+                self._surfaces,
+                self._lighting,
+                hits,
+                pose[:3, 3],
+                directions[rays],
+            )
         noise = np.random.default_rng([_STREAM, self.seed, zlib.crc32(repr(view).encode())])
         return Scene(
             image=expose(light.reshape(height, width, 3), self._sensor, noise),
-            ids=ids.reshape(height, width),
-            parts=parts.reshape(height, width),
+            ids=self._triangles.owner[face].reshape(height, width),
+            parts=self._triangles.part[face].reshape(height, width),
             part_names=PART_NAMES,
-            depth=hits.depth.reshape(height, width),
-            normals=normals.astype(np.float16).reshape(height, width, 3),
+            depth=depth.reshape(height, width),
+            normals=normals.reshape(height, width, 3),
             intrinsics=intrinsics,
             camera_to_world=pose,
             objects=self.objects,
