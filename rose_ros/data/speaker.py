@@ -6,13 +6,11 @@ import numpy as np
 
 from rose_ros.data import damage
 from rose_ros.data.referring import unique_phrase
-from rose_ros.data.views import LabelledView, NamedObject
+from rose_ros.data.views import MIN_AREA, LabelledView, NamedObject
 from rose_ros.data.words import is_novel, pick
 
 #: An object with fewer visible pixels is not cut, grown or broken: nothing of it would be left.
 MIN_EDITED = 120
-#: A part showing fewer pixels is not spoken of.
-_MIN_PART = 30
 
 
 class SceneSpeaker:
@@ -63,7 +61,7 @@ class SceneSpeaker:
         return [
             part
             for part, size in self.view.part_areas(target.id).items()
-            if _MIN_PART <= size <= largest * area and size >= 0.03 * area
+            if MIN_AREA <= size <= largest * area and size >= 0.03 * area
         ]
 
     def object_with_part(self) -> tuple[NamedObject, str] | None:
