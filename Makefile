@@ -26,7 +26,7 @@ test: check
 check: build
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy rose_ros
+	@$(RUN) mypy rose_ros benchmarks
 
 bench: build
 	@$(RUN) python -m benchmarks $(ARGS)
