@@ -79,12 +79,12 @@ def _checked_runs(mask: RunMask, height: int, width: int) -> NDArray[np.int64]:
         raise MaskError(f"{runs.size} runs for a box of {area} px")
     if runs.size and (int(runs.max()) > area or int(runs.min()) < 0):
         raise MaskError(f"a run of {int(runs.max())} or {int(runs.min())} px in {area} px")
-    runs = runs.astype(np.int64)
-    if int(runs.sum()) != area:
-        raise MaskError(f"runs add up to {int(runs.sum())} px; the box has {area} px")
-    if not runs[1:].all():
+    lengths: NDArray[np.int64] = runs.astype(np.int64)
+    if int(lengths.sum()) != area:
+        raise MaskError(f"runs add up to {int(lengths.sum())} px; the box has {area} px")
+    if not lengths[1:].all():
         raise MaskError("a run of 0 px after the first; neighbouring runs must be joined")
-    return runs
+    return lengths
 
 
 def area_of(mask: RunMask) -> int:
@@ -197,7 +197,7 @@ def resolve_overlaps(
         values = _sample(source, scale, box)
         inside = values > 0
         if bonus is not None and bonus[i]:
-            values = values + np.float32(bonus[i])
+            values += np.float32(bonus[i])
         wins = inside & (values > best[y0:y1, x0:x1])
         np.copyto(best[y0:y1, x0:x1], values, where=wins)
         np.copyto(owner[y0:y1, x0:x1], i + 1, where=wins)
@@ -267,10 +267,10 @@ def _sample(
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     contiguous = np.ascontiguousarray(source, np.float32)
-    sampled: NDArray[np.float32] = cv2.warpAffine(
+    sampled = cv2.warpAffine(
         contiguous, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return sampled
+    return np.asarray(sampled, np.float32)
 
 
 def _foreground_window(

@@ -1,0 +1,233 @@
+"""One frame of a session: what the model sees, whose it is, and what planners made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose_ros.perception.corrections import MaskCorrection
+from rose_ros.perception.history import Memory
+from rose_ros.perception.masks import (
+    Shape,
+    content_cells,
+    crop_content,
+    exclusive_shapes,
+    iou_matrix,
+    resize_logits,
+)
+from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.segments import Segment
+from rose_ros.perception.selection import Detections, PerceiverOptions
+from rose_ros.perception.tracking import Observation, Track, Tracker, TrackerOptions, unit
+from rose_ros.runtime.base import Encoding
+
+#: Added to the logits of a corrected mask where it competes: the planner's word counts more.
+_CORRECTED_BONUS = 1e4
+#: Factor by which the growth of a mask may differ from when the correction was given.
+_GROWTH_TOLERANCE = 2.0
+#: Share of the overlap with the uncorrected mask that must remain.
+_OVERLAP_TOLERANCE = 0.5
+#: A found mask that overlaps a known one more is the same thing.
+SAME_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a session perceives, tracks and remembers.
+
+    history_frames, history_seconds: frames per camera that planners may still ask about.
+    max_mask_corrections: mask corrections, the newest, that are applied anew to each frame; each
+    costs a pass of the model.
+    """
+
+    perceiver: PerceiverOptions = field(default_factory=PerceiverOptions)
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    history_frames: int = 32
+    history_seconds: float = 10.0
+    max_mask_corrections: int = 3
+
+
+@dataclass(slots=True)
+class Seen:
+    """A tracked segment of the frame in work; logits (side, side), the rest as in Detections."""
+
+    track: Track
+    objectness: float
+    quality: float
+    logits: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    bonus: float = 0.0
+
+
+class FrameFollower:
+    """Carries the identities and corrections of one camera into one new frame."""
+
+    def __init__(
+        self,
+        perceiver: Perceiver,
+        encoding: Encoding,
+        memory: Memory,
+        tracker: Tracker,
+        options: SessionOptions,
+    ) -> None:
+        """Work on one encoded frame."""
+        self._perceiver = perceiver
+        self._encoding = encoding
+        self._memory = memory
+        self._tracker = tracker
+        self._options = options
+        self._seen: list[Seen] = []
+
+    def follow(self, stamp_ns: int) -> tuple[Segment, ...]:
+        """Return the frame's segments in ascending id."""
+        threshold = self._options.perceiver.objectness_threshold
+        least = threshold * self._options.tracker.keep_factor
+        found = self._perceiver.everything(self._encoding, least)
+        side = found.logits.shape[-1]
+        shape = content_cells(side, self._encoding.content) if len(found) else None
+        self._tracker.start(stamp_ns, shape)
+        self._take(found, least_for_new=threshold)
+        for seen in self._seen:
+            self._memory.inherit(seen.track, self._options.tracker.min_cosine)
+        self._apply_corrections()
+        self._tracker.finish()
+        return self._publish()
+
+    def _take(
+        self,
+        found: Detections,
+        least_for_new: float,
+        among: Sequence[Track] | None = None,
+    ) -> None:
+        """Give detections to tracks; those confident enough begin a track when none fits."""
+        observations = observe(found, self._encoding.content)
+        for i, track in enumerate(self._tracker.assign(observations, among)):
+            if track is not None:
+                self._tracker.observe(track, observations[i])
+            elif found.objectness[i] >= least_for_new:
+                track = self._tracker.create(observations[i])
+            else:
+                continue
+            self._seen.append(
+                Seen(
+                    track,
+                    float(found.objectness[i]),
+                    float(found.quality[i]),
+                    found.logits[i],
+                    found.embeddings[i],
+                )
+            )
+
+    def _apply_corrections(self) -> None:
+        """Apply the newest mask corrections anew, then look for what planners added."""
+        jobs = [(c, seen) for seen in self._seen for c in seen.track.correction.masks]
+        jobs.sort(key=lambda job: (job[0].serial, -job[1].track.id))
+        newest = jobs[max(0, len(jobs) - self._options.max_mask_corrections) :]
+        for correction, seen in newest:
+            self._correct(seen, correction)
+        wanted = [track for track in self._tracker.unseen if track.correction.wanted]
+        for track in wanted[: self._options.max_mask_corrections - len(newest)]:
+            self._find(track)
+
+    def _correct(self, seen: Seen, correction: MaskCorrection) -> None:
+        """Apply one mask correction to this frame if it does what it did when it was given."""
+        size = self._encoding.height, self._encoding.width
+        content = self._encoding.content
+        before = resize_logits(seen.logits[None], content, *size)[0] > 0
+        found = self._perceiver.refine(self._encoding, before, correction.label, correction.text)
+        if not len(found):
+            return
+        if correction.several and len(found) > 1:
+            masks = crop_content(found.logits, content) > 0
+            best = int(iou_matrix(seen.track.shown[None], masks)[0].argmax())
+            others = np.delete(np.arange(len(found)), best)
+            self._replace(seen, found, best)
+            pieces = self._perceiver.with_names(self._encoding, found.take(others))
+            self._take(pieces, least_for_new=0.0)
+            return
+        after = self._perceiver.masks(self._encoding, found.take(np.arange(1)))[0]
+        if is_consistent(before, after, correction):
+            self._replace(seen, found, 0)
+
+    def _replace(self, seen: Seen, found: Detections, index: int) -> None:
+        seen.logits = found.logits[index]
+        seen.quality = float(found.quality[index])
+        seen.bonus = _CORRECTED_BONUS
+
+    def _find(self, track: Track) -> None:
+        """Look again for a segment that a planner added and the dense pass does not see."""
+        found = self._perceiver.find(self._encoding, track.correction.wanted)
+        if not len(found):
+            return
+        content = self._encoding.content
+        if self._seen:
+            known = crop_content(np.stack([seen.logits for seen in self._seen]), content) > 0
+            overlap = iou_matrix(crop_content(found.logits, content) > 0, known)
+            found = found.take(np.flatnonzero(overlap.max(axis=1) <= SAME_IOU))
+        self._take(found, least_for_new=np.inf, among=[track])
+
+    def _publish(self) -> tuple[Segment, ...]:
+        """Give every pixel to one segment and put the segments together."""
+        shown = [seen for seen in self._seen if not seen.track.correction.removed]
+        if not shown:
+            return ()
+        height, width = self._encoding.height, self._encoding.width
+        logits = np.stack([seen.logits for seen in shown])
+        bonus = np.array([seen.bonus for seen in shown], np.float32)
+        shapes = exclusive_shapes(logits, self._encoding.content, height, width, bonus)
+        least = self._options.perceiver.min_share * height * width
+        masks = crop_content(logits, self._encoding.content) > 0
+        segments = []
+        for seen, shape, mask in zip(shown, shapes, masks, strict=True):
+            seen.track.shown = mask
+            if shape is not None and shape.area >= least:
+                segments.append(self._segment(seen, shape))
+        return tuple(sorted(segments, key=lambda segment: segment.id))
+
+    def _segment(self, seen: Seen, shape: Shape) -> Segment:
+        track = seen.track
+        return Segment(
+            id=track.id,
+            label=track.label,
+            alternatives=track.alternatives(self._options.tracker.alternatives),
+            label_source=track.label_source,
+            revision=track.revision,
+            score=seen.objectness,
+            mask_quality=seen.quality,
+            mask=shape.mask,
+            area=shape.area,
+            anchor=shape.anchor,
+            truncated=shape.truncated,
+            embedding=seen.embedding,
+        )
+
+
+def observe(found: Detections, content: tuple[float, float]) -> list[Observation]:
+    """Return named detections as a tracker sees them."""
+    masks = crop_content(found.logits, content) > 0
+    return [
+        Observation(mask, unit(embedding), clean_name(name.text), float(name.score))
+        for mask, embedding, name in zip(masks, found.embeddings, found.names, strict=True)
+    ]
+
+
+def is_consistent(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], correction: MaskCorrection
+) -> bool:
+    """Return whether a correction changes a mask (h, w) much as it did when it was given."""
+    growth = growth_of(before, after)
+    overlap = float(iou_matrix(before[None], after[None])[0, 0])
+    lowest, highest = 1 / _GROWTH_TOLERANCE, _GROWTH_TOLERANCE
+    return (
+        lowest <= growth / correction.growth <= highest
+        and overlap >= _OVERLAP_TOLERANCE * correction.overlap
+    )
+
+
+def growth_of(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:
+    """Return the area after divided by the area before, at least 1e-6."""
+    area_before, area_after = int(np.count_nonzero(before)), int(np.count_nonzero(after))
+    return max(1e-6, area_after / max(1, area_before))
