@@ -68,6 +68,8 @@ class ResilientLifecycleNode(LifecycleNode):
 
     def start(self) -> bool:
         """Configure and activate; say whether the node is active. Failures are logged."""
+        if self.state != "unconfigured":
+            return self.state == "active"
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() != TransitionCallbackReturn.SUCCESS:
                 self.get_logger().error(
@@ -110,11 +112,11 @@ def spin(node: rclpy.node.Node, executor: MultiThreadedExecutor) -> None:
             node.get_logger().debug(traceback.format_exc())
 
 
-def run(create_node: Callable[[], Any], *, threads: int, args: list[str] | None = None) -> int:
+def run(create_node: Callable[[], Any], args: list[str] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM and return the process's exit code.
 
-    ``create_node`` makes a node with a method ``stop(timeout)``. A wrong parameter in the
-    arguments gives one line and exit code 2.
+    ``create_node`` makes a node that says how many threads it needs (``threads``) and ends its own
+    (``stop(timeout)``). A wrong parameter in the arguments gives one line and exit code 2.
     """
     rclpy.init(args=args)
     try:
@@ -126,7 +128,7 @@ def run(create_node: Callable[[], Any], *, threads: int, args: list[str] | None 
     except KeyboardInterrupt:
         try_shutdown()
         return 0
-    executor = MultiThreadedExecutor(num_threads=threads)
+    executor = MultiThreadedExecutor(num_threads=node.threads)
     executor.add_node(node)
     try:
         spin(node, executor)

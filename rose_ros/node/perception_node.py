@@ -1,0 +1,257 @@
+"""The perception node: camera frames in, named and tracked segments out, corrections taken."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from rose_ros.errors import ImageError
+from rose_ros.msg import SegmentArray
+from rose_ros.node import conversions, parameters
+from rose_ros.node.diagnostics import Statistics
+from rose_ros.node.images import array_to_image
+from rose_ros.node.inputs import CameraInputs
+from rose_ros.node.lifecycle import ResilientLifecycleNode, run, transition
+from rose_ros.node.pipeline import AnyImage, Pipeline, ProcessedFrame, RuntimeFactory
+from rose_ros.node.requests import RequestDesk
+from rose_ros.node.worker import CameraFrame, Worker
+from rose_ros.perception.masks import instance_image
+from rose_ros.perception.overlay import draw_overlay
+from rose_ros.runtime import create_runtime
+from rose_ros.runtime.base import Runtime
+from rose_ros.srv import Find, Refine
+
+_OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+_OUTPUTS = (("segments", SegmentArray), ("overlay", Image), ("instances", Image))
+_DIAGNOSTICS_SECONDS = 1.0
+_WARNING_SECONDS = 5.0
+
+
+def _open_runtime(model: str, runtime: str, device: str) -> Runtime:
+    return create_runtime(model, runtime=runtime, device=device)
+
+
+class PerceptionNode(ResilientLifecycleNode):
+    """Wire topics, services and parameters to a perception session on one worker thread.
+
+    configure loads and warms up the model, activate subscribes, deactivate stops and keeps the
+    model, cleanup frees it.
+    """
+
+    def __init__(self, runtime_factory: RuntimeFactory = _open_runtime, **kwargs: Any) -> None:
+        super().__init__("perception", **kwargs)
+        self._settings = parameters.declare(self)
+        self._statistics = Statistics()
+        self._outputs: dict[str, LifecyclePublisher] = {}
+        self._pipeline = Pipeline(runtime_factory)
+        waiting = self._settings.max_waiting_requests
+        self._worker: Worker[AnyImage] = Worker(self._process, max_waiting=waiting)
+        self._requests = RequestDesk(
+            self._worker, self._pipeline, self._statistics, self.get_logger()
+        )
+        #: images, transitions, diagnostics, and each waiting, one running and one refused request
+        self.threads = 3 + waiting + 2
+        self._inputs = CameraInputs(self, self._statistics, self._worker.offer)
+        group = ReentrantCallbackGroup()
+        self.create_service(Refine, "refine", self._requests.refine, callback_group=group)
+        self.create_service(Find, "find", self._requests.find, callback_group=group)
+        self.create_service(
+            Trigger, "clear_refinements", self._requests.clear, callback_group=group
+        )
+        self.add_on_set_parameters_callback(self._review_parameters)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Timers on ROS time stop while a simulation is paused.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(
+            _DIAGNOSTICS_SECONDS,
+            self._publish_diagnostics,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=steady,
+        )
+        if self._settings.autostart:
+            self._autostart = self.create_timer(0.0, self._start_once, clock=steady)
+
+    def stop(self, timeout: float) -> bool:
+        """Stop the worker; say whether it ended within ``timeout`` seconds."""
+        self._requests.open = False
+        return self._worker.stop(timeout)
+
+    # Lifecycle
+
+    def _start_once(self) -> None:
+        self._autostart.cancel()
+        self.start()
+
+    @transition
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check the parameters, load the model and warm it up."""
+        settings = parameters.read(self)
+        settings.check()
+        for topic in settings.image_topics:
+            self.resolve_topic_name(topic)
+        load = partial(self._pipeline.load, settings.model, settings.runtime, settings.device)
+        ready = self._worker.submit(load).result()
+        self.get_logger().info(f"configured: {ready}")
+        self._settings = settings
+        for name, kind in _OUTPUTS:
+            self._outputs[name] = self.create_lifecycle_publisher(kind, name, _OUTPUT_QOS)
+        return super().on_configure(state)
+
+    @transition
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin a session and subscribe to the cameras."""
+        settings = self._settings = parameters.read(self)
+        self._statistics.start(settings.cameras)
+        self._worker.submit(partial(self._pipeline.begin, settings.options)).result()
+        self._apply_limits(settings)
+        self._worker.open(settings.cameras)
+        result = super().on_activate(state)
+        self._requests.open = True
+        self._inputs.open(settings)
+        topics = ", ".join(self.resolve_topic_name(topic) for topic in settings.image_topics)
+        self.get_logger().info(f"active: {topics}")
+        return result
+
+    @transition
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, finish what is being worked on and end the session; keep the model."""
+        self._end()
+        return super().on_deactivate(state)
+
+    @transition
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model."""
+        result = super().on_cleanup(state)
+        self._free()
+        return result
+
+    @transition
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, from whatever state."""
+        result = super().on_shutdown(state)
+        self._free()
+        return result
+
+    @transition
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything; the node is unconfigured again."""
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _end(self) -> None:
+        self._requests.open = False
+        self._inputs.close()
+        self._worker.close()
+        self._worker.submit(self._pipeline.end).result()
+
+    def _free(self) -> None:
+        self._end()
+        self._worker.submit(self._pipeline.close).result()
+        for publisher in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs = {}
+
+    # Frames
+
+    def _process(self, frame: CameraFrame[AnyImage]) -> None:
+        """Segment one frame and publish the result; on the worker's thread."""
+        max_age = self._settings.max_age
+        try:
+            if max_age and self._age(frame.message.header.stamp) > max_age:
+                self._statistics.count(frame.camera, "frames_stale")
+                return
+            self._publish(self._pipeline.process(frame))
+        except ImageError as error:
+            self._inputs.drop(frame.camera, error)
+        except Exception as error:
+            if not self.context.ok():
+                return
+            reason = f"{type(error).__name__}: {error}"
+            self._statistics.failed(frame.camera, reason)
+            self.get_logger().error(
+                f"camera {frame.camera}: a frame failed: {reason}",
+                throttle_duration_sec=_WARNING_SECONDS,
+            )
+            self.get_logger().debug(traceback.format_exc())
+
+    def _publish(self, processed: ProcessedFrame) -> None:
+        result = processed.result
+        if processed.clock_jumped:
+            self._statistics.count(result.camera, "clock_jumps")
+            self.get_logger().warning(
+                f"camera {result.camera}: stamps went back; identities start anew"
+            )
+        age = self._age(processed.header.stamp)
+        message = conversions.segment_array(
+            result,
+            processed.header,
+            model=processed.model,
+            session_id=processed.session_id,
+            frames_skipped=processed.frames_skipped,
+            age=age,
+            queue=processed.queue,
+        )
+        self._outputs["segments"].publish(message)
+        self._statistics.processed(result.camera, age=age, inference=result.timing.inference)
+        if self._is_watched("overlay"):
+            drawn = draw_overlay(processed.image, result)
+            self._outputs["overlay"].publish(array_to_image(drawn, processed.header))
+        if self._is_watched("instances"):
+            ids = instance_image(result.segments, result.height, result.width)
+            self._outputs["instances"].publish(array_to_image(ids, processed.header))
+
+    def _is_watched(self, output: str) -> bool:
+        return bool(self._outputs[output].get_subscription_count())
+
+    def _age(self, stamp: Any) -> float:
+        """Seconds since a stamp on the node's clock; NaN for a stamp of zero."""
+        stamp_ns = conversions.time_to_ns(stamp)
+        return (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if stamp_ns else math.nan
+
+    # Parameters and diagnostics
+
+    def _review_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        return parameters.review(changes, configured=self.state != "unconfigured")
+
+    def _apply_parameters(self, _: list[Parameter]) -> None:
+        settings = parameters.read(self)
+        self._apply_limits(settings)
+        if self.state == "active":
+            self._settings = settings
+            self._worker.submit(partial(self._pipeline.set_options, settings.options))
+
+    def _apply_limits(self, settings: parameters.Settings) -> None:
+        self._requests.default_timeout = settings.refine_timeout_default
+        self._requests.max_timeout = settings.refine_timeout_max
+        self._worker.set_max_rate(settings.max_rate)
+
+    def _publish_diagnostics(self) -> None:
+        report = self._statistics.report(
+            self.get_fully_qualified_name(), self.state, {"model": self._settings.model}
+        )
+        message = DiagnosticArray(status=report)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run(PerceptionNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

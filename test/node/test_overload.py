@@ -1,0 +1,93 @@
+"""A model slower than the camera: the newest frame wins, and requests are answered meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rose_ros.perception.segments import Status
+
+DELAY = 0.3
+PERIOD = 0.05
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process(robot: Any, start: Any) -> Iterator[Any]:
+    with start(model=f"fake:delay={DELAY}") as process:
+        robot.wait_for_state("active", process)
+        robot.show("red")
+        yield process
+        assert process.running, process.output
+
+
+class Camera:
+    """Publish pictures at a steady rate from a thread."""
+
+    def __init__(self, robot: Any) -> None:
+        self._robot = robot
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.sent = 0
+
+    def __enter__(self) -> Camera:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        picture = self._robot.picture("red", "blue")
+        while not self._stop.wait(PERIOD):
+            self._robot.send(self._robot.message(picture))
+            self.sent += 1
+
+
+def test_the_newest_frame_wins(robot: Any) -> None:
+    first = len(robot.arrays)
+    with Camera(robot) as camera:
+        robot.wait_until(lambda: len(robot.arrays) >= first + 10, "ten arrays")
+    arrays = robot.arrays[first + 2 :]
+    ages = [message.timing.age for message in arrays]
+    # A frame waits for the one before it and is then worked on itself; never for a queue.
+    assert np.median(ages) < 2 * DELAY + 2 * PERIOD + 0.5, ages
+    assert ages[-1] < ages[0] + 1.0, ages
+    stamps = [(a.header.stamp.sec, a.header.stamp.nanosec) for a in arrays]
+    assert stamps == sorted(set(stamps))
+    skipped = [message.frames_skipped for message in arrays]
+    assert skipped == sorted(skipped)
+    processed = arrays[-1].sequence - arrays[0].sequence
+    assert skipped[-1] - skipped[0] > processed
+    assert arrays[-1].frames_skipped + arrays[-1].sequence <= camera.sent + 10
+
+
+def test_a_request_is_answered_while_a_frame_is_processed(robot: Any) -> None:
+    target = robot.show("red", "blue").segments[0].id
+    with Camera(robot):
+        time.sleep(3 * PERIOD)
+        first = len(robot.arrays)
+        replies = [robot.refine("that is a funnel", target, timeout=10.0) for _ in range(3)]
+        processed = len(robot.arrays) - first
+    assert {reply.status for reply in replies} <= {Status.OK, Status.NO_CHANGE}
+    # Each request waits for the frame in work at most, not for the frames behind it.
+    assert processed <= 6
+    assert max(reply.elapsed for reply in replies) < DELAY + 2.0
+
+
+def test_max_rate_can_change_while_running(robot: Any) -> None:
+    assert robot.set(max_rate=1.0) == ""
+    try:
+        with Camera(robot):
+            time.sleep(0.5)
+            first, started = len(robot.arrays), time.monotonic()
+            time.sleep(3.0)
+            rate = (len(robot.arrays) - first) / (time.monotonic() - started)
+    finally:
+        assert robot.set(max_rate=0.0) == ""
+    assert 0.3 < rate <= 1.4
