@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rose_ros.errors import ModelError, RuntimeUnavailableError
-from rose_ros.model.modeling import ImageEncoding, RoseModel
+from rose_ros.errors import RuntimeUnavailableError
+from rose_ros.model.loading import load_model
+from rose_ros.model.modeling import ImageEncoding
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
@@ -114,33 +115,6 @@ class TorchRuntime(Runtime):
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-def load_model(folder: Path) -> RoseModel:
-    """Load weights from a checkpoint folder in float32, ready to run.
-
-    Raises ``ModelError`` with the path and the reason when a file is missing, broken or does not
-    belong to the configuration. Nothing is downloaded and no code of the checkpoint runs.
-    """
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"no checkpoint in {folder}: config.json is missing")
-    try:
-        model, info = RoseModel.from_pretrained(
-            str(folder),
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # transformers, safetensors and json each raise their own kinds
-        raise ModelError(f"cannot load the checkpoint in {folder}: {error}") from error
-    missing = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
-    if missing:
-        raise ModelError(
-            f"the checkpoint in {folder} lacks {len(missing)} of the model's weights, "
-            f"{missing[0]} first; it belongs to another configuration or is incomplete"
-        )
-    return model.eval()
 
 
 def _choose_device(asked: str) -> str:

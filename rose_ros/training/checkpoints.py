@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from transformers.utils import logging
 
 from rose_ros.errors import TrainingError
 from rose_ros.model.modeling import RoseModel
@@ -25,6 +26,7 @@ def save(
 ) -> None:
     """Write ``folder/last`` with the weights, the optimiser and how far training has come."""
     new, last, old = folder / "new", folder / "last", folder / "old"
+    logging.disable_progress_bar()
     shutil.rmtree(new, ignore_errors=True)
     model.save_pretrained(new)
     processor.save_pretrained(new)

@@ -57,9 +57,10 @@ def augment(
         parts = cv2.resize(np.ascontiguousarray(parts[window]), **nearest)
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), rng.uniform(0.3, 0.9))
-    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3)
-    bent = 255.0 * (np.clip(image / 255.0 * gain, 0, 1) ** rng.uniform(0.85, 1.2))
-    noisy = bent + rng.normal(0, rng.uniform(0, 4), image.shape)
+    gain = (rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3) / 255.0).astype(np.float32)
+    bent = 255.0 * np.minimum(image * gain, 1.0) ** np.float32(rng.uniform(0.85, 1.2))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noisy = bent + np.float32(rng.uniform(0, 4)) * noise
     pixels = np.clip(noisy, 0, 255).astype(np.uint8)
     labels = LabelledView(
         np.ascontiguousarray(ids), np.ascontiguousarray(parts), view.part_names, view.objects
@@ -109,23 +110,23 @@ class Samples(Dataset[Sample]):
         return {"points": points, "dense_masks": masks, "dense_valid": valid}
 
     def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
-        description = describe(view, rng)
-        meant = [one for one in view.visible if one.id in description.ids]
-        instances = [Instance(view.mask(one.id), one.name, one.noun, one.colour) for one in meant]
-        return self._pass("find", find_prompt(description.text), instances, SPARSE_PROMPTS, rng)
+        text, instances = _described(view, rng)
+        return self._pass("find", find_prompt(text), instances, SPARSE_PROMPTS, rng)
 
     def _refine(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         correction = correct(view, rng)
-        if correction is None:
-            raise AssertionError("every scene has a table to correct")
-        names = correction.target_names
-        instances = [
-            Instance(mask, name) for mask, name in zip(correction.target_masks, names, strict=True)
-        ]
-        text = refine_prompt(correction.label, correction.text)
-        sample = self._pass("refine", text, instances, SPARSE_PROMPTS, rng)
+        if correction is None:  # nothing in view to correct: look for something from nothing
+            text, instances = _described(view, rng)
+            label, previous = "", np.zeros(view.shape, bool)
+        else:
+            label, text, previous = correction.label, correction.text, correction.previous_mask
+            instances = [
+                Instance(mask, name)
+                for mask, name in zip(correction.target_masks, correction.target_names, strict=True)
+            ]
+        sample = self._pass("refine", refine_prompt(label, text), instances, SPARSE_PROMPTS, rng)
         config = self.processor.config
-        share = low_resolution(correction.previous_mask, config.mask_size)
+        share = low_resolution(previous, config.mask_size)
         shares, logits = previous_inputs(share[None], config.grid)
         return sample | {"refine_share": shares[0], "refine_previous": logits[0]}
 
@@ -184,6 +185,15 @@ class Samples(Dataset[Sample]):
         tokens[: len(ids)] = ids
         labels[len(asked) : len(ids)] = ids[len(asked) :]
         return tokens, labels
+
+
+def _described(view: LabelledView, rng: np.random.Generator) -> tuple[str, list[Instance]]:
+    """Describe something at random and return the instances that are meant."""
+    description = describe(view, rng)
+    meant = [one for one in view.visible if one.id in description.ids]
+    return description.text, [
+        Instance(view.mask(one.id), one.name, one.noun, one.colour) for one in meant
+    ]
 
 
 #: Instructions in training are cut here; none of the generators writes longer ones.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,12 @@ from rose_ros.data.corrections import correct
 from rose_ros.data.descriptions import describe
 from rose_ros.errors import TrainingError
 from rose_ros.model.configuration import RoseConfig, rose_tiny
+from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import RoseModel
 from rose_ros.model.processing import ProcessorConfig, RoseProcessor, normalise
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
 from rose_ros.model.tokenizer import train_tokenizer
-from rose_ros.training import checkpoints
+from rose_ros.training import checkpoints, parallel
 from rose_ros.training.samples import Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
 from rose_ros.training.stages import STAGES, Stage, parameter_groups, start_from_points
@@ -49,6 +52,7 @@ class Options:
     batch: int
     seed: int
     workers: int
+    processes: int
     device: str
     precision: str
     save_every: float
@@ -65,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="images per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    parser.add_argument("--processes", type=int, default=0, help="0: one per core, one on a GPU")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--save-every", type=float, default=240.0, help="seconds")
@@ -73,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as the command line says; returns the exit code."""
+    device = _device(args.device)
     options = Options(
         out=args.out,
         scenes=args.scenes,
@@ -81,31 +87,41 @@ def run(args: argparse.Namespace) -> int:
         batch=args.batch,
         seed=args.seed,
         workers=args.workers,
-        device=_device(args.device),
+        processes=args.processes or (1 if device != "cpu" else os.cpu_count() or 1),
+        device=device,
         precision=args.precision,
         save_every=args.save_every,
         export=args.export,
     )
-    model, processor = train(options)
-    if options.export is not None:
-        checkpoints.export(model, processor, options.export)
+    train(options)
     return 0
 
 
-def train(options: Options) -> tuple[RoseModel, RoseProcessor]:
-    """Run the stages that are left; a finished run returns its model at once."""
-    config = rose_tiny()
-    size = config.vlm_config.vision_config.image_size
-    renderers = max(1, torch.get_num_threads())
-    cache = render_ahead(options.out / "scenes", options.scenes, size, options.seed, renderers)
+def train(options: Options) -> None:
+    """Render what is missing and run the stages that are left; a finished run only exports."""
+    size = rose_tiny().vlm_config.vision_config.image_size
+    renderers = os.cpu_count() or 1
+    render_ahead(options.out / "scenes", options.scenes, size, options.seed, renderers)
+    if options.batch % options.processes:
+        raise TrainingError(
+            f"a batch of {options.batch} images cannot be shared by {options.processes} processes"
+        )
+    parallel.spawn(partial(_train, options), options.processes)
+
+
+def _train(options: Options) -> None:
+    """Run the stages in this process, beside the others that share each step."""
+    cache = SceneCache(options.out / "scenes")
     state = checkpoints.find(options.out)
+    parallel.barrier()
     torch.manual_seed(options.seed)
     if state is None:
+        config = rose_tiny()
         model = RoseModel(config)
         processor = make_processor(config, cache, options.seed)
-        done = {"stage": options.stages[0], "step": 0}
+        done: dict[str, Any] = {"stage": options.stages[0], "step": 0}
     else:
-        model = RoseModel.from_pretrained(state, dtype=torch.float32)
+        model = load_model(state)
         processor = RoseProcessor.from_pretrained(state)
         done = checkpoints.read_progress(state)
     model.to(options.device)
@@ -118,7 +134,8 @@ def train(options: Options) -> tuple[RoseModel, RoseProcessor]:
         here = state if name == done["stage"] else None
         step = int(done["step"]) if here else 0
         _run_stage(STAGES[name], model, processor, cache, options, step, here)
-    return model.eval(), processor
+    if options.export is not None and parallel.rank() == 0:
+        checkpoints.export(model.eval(), processor, options.export)
 
 
 def make_processor(config: RoseConfig, cache: SceneCache, seed: int) -> RoseProcessor:
@@ -166,9 +183,14 @@ def _run_stage(
     if state is not None and step > 0:
         checkpoints.load_optimizer(state, optimizer)
     samples = Samples(cache, processor, stage.name, steps * options.batch, options.seed)
-    rest = Subset(samples, range(step * options.batch, len(samples)))
+    torch.manual_seed(1_000_003 * options.seed + 1009 * step + parallel.rank())
+    first = step * options.batch + parallel.rank()
     loader = DataLoader(
-        rest, options.batch, num_workers=options.workers, collate_fn=to_tensors, prefetch_factor=4
+        Subset(samples, range(first, len(samples), parallel.processes())),
+        options.batch // parallel.processes(),
+        num_workers=options.workers,
+        collate_fn=to_tensors,
+        prefetch_factor=4 if options.workers else None,
     )
     model.train()
     saved = time.monotonic()
@@ -178,6 +200,8 @@ def _run_stage(
                 group["lr"] = stage.learning_rate * schedule(step, steps)
             losses = _step(stage, model, processor, optimizer, batch, options)
             step += 1
+            if parallel.rank():
+                continue
             curve.add(stage.name, step, losses)
             advance(step, losses)
             if time.monotonic() - saved > options.save_every or step == steps:
@@ -208,9 +232,10 @@ def _step(
         raise TrainingError(f"the loss is not finite: { {k: float(v) for k, v in losses.items()} }")
     optimizer.zero_grad(set_to_none=True)
     total.backward()
+    parallel.average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
-    return {key: float(value.detach()) for key, value in losses.items()} | {"total": float(total)}
+    return {key: float(value.detach()) for key, value in losses.items()} | {"total": float(total.detach())}
 
 
 def schedule(step: int, steps: int) -> float:
@@ -275,7 +300,7 @@ class _bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=not self.console.is_terminal or parallel.rank() > 0,
         )
         self.task = self.progress.add_task(stage.name, total=steps, completed=step, losses="")
         self.name, self.steps, self.started, self.first = stage.name, steps, time.monotonic(), step
