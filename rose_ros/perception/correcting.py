@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rose_ros.errors import RequestError
+from rose_ros.perception.changes import (
+    Change,
+    is_same_thing,
+    removal,
+    renaming,
+    reshaped,
+)
 from rose_ros.perception.corrections import Correction, Entry, MaskCorrection, SessionRule
 from rose_ros.perception.following import SAME_IOU, SessionOptions, growth_of, observe
-from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overlaps, rename
+from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overlaps
 from rose_ros.perception.masks import crop_content, iou_matrix, measure
 from rose_ros.perception.perceiver import Perceiver, make_segment
 from rose_ros.perception.refinement import (
@@ -37,29 +43,8 @@ from rose_ros.perception.tracking import Track
 MAX_TARGETS = 64
 #: Masks that overlap at least this much are the same mask.
 UNCHANGED_IOU = 0.98
-#: Masks that share less of the smaller one's area are two things.
-SHARED_AREA = 0.3
 #: Mask corrections of one track; the oldest go first.
 MAX_TRACK_CORRECTIONS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What a request changes: nothing of it is done yet.
-
-    edits: the changed segments as they become in this frame, None for a removed one. give: what
-    planners' corrections of a target's track become. added: new segments, named. wanted: the
-    description that found them, "" when a split made them. shown: the target's mask bool (rows,
-    columns) at the model's resolution, where it changes.
-    """
-
-    message: str
-    targets: tuple[Segment, ...] = ()
-    edits: dict[int, Segment | None] = field(default_factory=dict)
-    give: Callable[[Correction], Correction] = lambda correction: correction
-    added: Detections | None = None
-    wanted: str = ""
-    shown: NDArray[np.bool_] | None = None
 
 
 class Corrector:
@@ -135,16 +120,16 @@ class Corrector:
         if intent.kind is Kind.UNCLEAR:
             raise Refusal(Status.NOT_UNDERSTOOD, "say what it is, or what is to change")
         if intent.kind is Kind.RENAME:
-            change = _renaming(targets, intent.name)
+            change = renaming(targets, intent.name)
         elif intent.kind is Kind.REMOVE and not means_part(intent, targets):
-            change = _removal(targets)
+            change = removal(targets)
         else:
             change = self._mask_change(intent, record, view, targets)
         return self._commit(request, record, change)
 
     def _mask_change(
         self, intent: Intent, record: Record, view: Sequence[Segment], targets: Sequence[Segment]
-    ) -> _Change:
+    ) -> Change:
         """Let the model correct one mask."""
         if len(targets) != 1:
             message = "a mask is corrected one at a time; give one id"
@@ -162,7 +147,7 @@ class Corrector:
         best = int(same.argmax())
         if len(found) == 1 and same[best] >= UNCHANGED_IOU:
             raise Refusal(Status.NO_CHANGE, "the mask already is so")
-        if not _is_same_thing(before, masks[best]):
+        if not is_same_thing(before, masks[best]):
             return self._other_thing(target, record, view, found)
         correction = MaskCorrection(
             text=intent.text,
@@ -173,10 +158,10 @@ class Corrector:
             serial=self._memory.ledger.next_serial(),
         )
         others = found.take(np.delete(np.arange(len(found)), best))
-        return _Change(
+        return Change(
             message=f"split into {len(found)}" if len(others) else self._mask_message(),
             targets=(target,),
-            edits={target.id: _reshaped(target, masks[best], float(found.quality[best]))},
+            edits={target.id: reshaped(target, masks[best], float(found.quality[best]))},
             give=lambda given: replace(
                 given, masks=(*given.masks, correction)[-MAX_TRACK_CORRECTIONS:]
             ),
@@ -195,7 +180,7 @@ class Corrector:
 
     def _other_thing(
         self, target: Segment, record: Record, view: Sequence[Segment], found: Detections
-    ) -> _Change:
+    ) -> Change:
         """The text means something else than the target: point to it, or add it."""
         mask = self._perceiver.masks(record.encoding, found.take(np.arange(1)))
         overlap = overlaps(record, mask, view)[0]
@@ -205,9 +190,9 @@ class Corrector:
             message = f"the text means segment {meant.id} ({meant.label.text})"
             raise Refusal(Status.NO_CHANGE, message, (meant,))
         added = self._perceiver.with_names(record.encoding, found.take(np.arange(1)))
-        return _Change(f"added; segment {target.id} is unchanged", added=added)
+        return Change(f"added; segment {target.id} is unchanged", added=added)
 
-    def _add(self, description: str, record: Record, view: Sequence[Segment]) -> _Change:
+    def _add(self, description: str, record: Record, view: Sequence[Segment]) -> Change:
         """Look for something that was missed."""
         found = self._perceiver.find(record.encoding, description)
         if not len(found):
@@ -218,9 +203,9 @@ class Corrector:
             present = tuple(view[i] for i in sorted({int(i) for i in overlap.argmax(axis=1)}))
             raise Refusal(Status.NO_CHANGE, "it is there already", present)
         added = found.take(np.flatnonzero(~known)[:1])
-        return _Change("added", added=added, wanted=description)
+        return Change("added", added=added, wanted=description)
 
-    def _commit(self, request: RefineRequest, record: Record, change: _Change) -> RefineReply:
+    def _commit(self, request: RefineRequest, record: Record, change: Change) -> RefineReply:
         """Answer, and change the session as far as the request's scope says."""
         self._require_wanted()
         if request.scope is Scope.FRAME:
@@ -255,7 +240,7 @@ class Corrector:
         if not self._is_wanted():
             raise Refusal(Status.TIMEOUT, "nobody waits for the answer any more")
 
-    def _answer_only(self, record: Record, change: _Change) -> RefineReply:
+    def _answer_only(self, record: Record, change: Change) -> RefineReply:
         """Answer as if the change were made."""
         fresh = self._new_segments(record, change, [0] * len(change.added or ()))
         changed = [segment for segment in change.edits.values() if segment is not None]
@@ -269,7 +254,7 @@ class Corrector:
             tuple(i for i, segment in change.edits.items() if segment is None),
         )
 
-    def _new_segments(self, record: Record, change: _Change, ids: Sequence[int]) -> list[Segment]:
+    def _new_segments(self, record: Record, change: Change, ids: Sequence[int]) -> list[Segment]:
         """Return the added segments under ``ids``."""
         added = change.added
         if added is None or not len(added):
@@ -281,7 +266,7 @@ class Corrector:
                 segments.append(make_segment(added, i, shape, segment_id=ids[i]))
         return segments
 
-    def _begin_tracks(self, record: Record, change: _Change) -> list[Track]:
+    def _begin_tracks(self, record: Record, change: Change) -> list[Track]:
         added = change.added
         if added is None or not len(added):
             return []
@@ -292,7 +277,7 @@ class Corrector:
         return tracks
 
     def _correct_tracks(
-        self, request: RefineRequest, change: _Change, entry: Entry
+        self, request: RefineRequest, change: Change, entry: Entry
     ) -> tuple[Entry, str]:
         """Change the targets' tracks; return the completed entry and the ids without a track."""
         before, rules, lost = {}, [], []
@@ -333,47 +318,3 @@ class Corrector:
             tuple(s for s in view if s.id in entry.before or s.id in entry.edited),
             entry.created,
         )
-
-
-def _renaming(targets: Sequence[Segment], name: str) -> _Change:
-    changed = tuple(segment for segment in targets if segment.label.text != name)
-    if not changed:
-        raise Refusal(Status.NO_CHANGE, f"it is called {name!r} already")
-    return _Change(
-        message=f"renamed to {name!r}",
-        targets=changed,
-        edits={s.id: replace(rename(s, name), revision=s.revision + 1) for s in changed},
-        give=lambda given: replace(given, name=name),
-    )
-
-
-def _removal(targets: Sequence[Segment]) -> _Change:
-    return _Change(
-        message="removed",
-        targets=tuple(targets),
-        edits=dict.fromkeys(segment.id for segment in targets),
-        give=lambda given: replace(given, removed=True),
-    )
-
-
-def _is_same_thing(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bool:
-    """Return whether two masks (h, w) can be one segment before and after a correction."""
-    shared = int(np.count_nonzero(before & after))
-    smaller = min(int(np.count_nonzero(before)), int(np.count_nonzero(after)))
-    return shared >= SHARED_AREA * max(1, smaller)
-
-
-def _reshaped(target: Segment, mask: NDArray[np.bool_], quality: float) -> Segment:
-    """Return a segment with another mask (height, width)."""
-    shape = measure(mask, (0, 0), *mask.shape)
-    if shape is None:
-        raise Refusal(Status.NOT_UNDERSTOOD, "the model leaves nothing of the mask")
-    return replace(
-        target,
-        mask=shape.mask,
-        area=shape.area,
-        anchor=shape.anchor,
-        truncated=shape.truncated,
-        mask_quality=quality,
-        revision=target.revision + 1,
-    )

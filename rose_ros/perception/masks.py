@@ -9,15 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from rose_ros.errors import MaskError
 from rose_ros.perception.segments import RunMask, Segment
 
 #: Largest image whose masks are decoded, in pixels. Runs come from other machines.
 MAX_PIXELS = 50_000_000
-#: Up to this many pixels per mask, one matrix product is faster than clipping boxes.
-MATRIX_PIXELS = 16_384
 #: Boxes up to this many pixels give an exact anchor; larger ones are thinned out first.
 ANCHOR_PIXELS = 65_536
 
@@ -116,34 +113,27 @@ def anchor_point(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def iou_matrix(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the exact IoU (n, m) of masks (n, h, w) and (m, h, w); two empty masks give 0."""
+    """Return the exact IoU (n, m) of masks (n, h, w) and (m, h, w); two empty masks give 0.
+
+    Looks only where the boxes of two masks meet. A matrix product would be no faster here, and
+    much slower while its threads wait for busy cores.
+    """
     if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:]:
         raise MaskError(f"masks are (n, h, w) of one size, not {a.shape} and {b.shape}")
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)), np.float32)
-    if a.shape[1] * a.shape[2] <= MATRIX_PIXELS:
-        shared = a.reshape(len(a), -1).astype(np.float32) @ b.reshape(len(b), -1).T.astype(
-            np.float32
-        )
-    else:
-        shared = _shared_by_box(a, b)
+    boxes_a = np.array([bounding_box(mask) for mask in a])
+    boxes_b = np.array([bounding_box(mask) for mask in b])
+    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    shared = np.zeros((len(a), len(b)), np.float32)
+    for i, j in np.argwhere((low < high).all(axis=2)):
+        (x0, y0), (x1, y1) = low[i, j], high[i, j]
+        shared[i, j] = np.count_nonzero(a[i, y0:y1, x0:x1] & b[j, y0:y1, x0:x1])
     areas_a = np.array([np.count_nonzero(mask) for mask in a], np.float32)
     areas_b = np.array([np.count_nonzero(mask) for mask in b], np.float32)
     union = areas_a[:, None] + areas_b[None] - shared
     return (shared / np.maximum(union, 1.0)).astype(np.float32)
-
-
-def _shared_by_box(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Count shared pixels (n, m), looking only where the boxes of two masks meet."""
-    boxes_b = [bounding_box(mask) for mask in b]
-    shared = np.zeros((len(a), len(b)), np.float32)
-    for i, mask in enumerate(a):
-        ax0, ay0, ax1, ay1 = bounding_box(mask)
-        for j, (bx0, by0, bx1, by1) in enumerate(boxes_b):
-            x0, y0, x1, y1 = max(ax0, bx0), max(ay0, by0), min(ax1, bx1), min(ay1, by1)
-            if x0 < x1 and y0 < y1:
-                shared[i, j] = np.count_nonzero(mask[y0:y1, x0:x1] & b[j, y0:y1, x0:x1])
-    return shared
 
 
 def content_cells(side: int, content: tuple[float, float]) -> tuple[int, int]:
@@ -191,9 +181,9 @@ def resolve_overlaps(
     scale = _cell_scale(logits.shape[-1], content, height, width)
     for i, source in enumerate(crop_content(logits, content)):
         box = _foreground_window(source, scale, height, width)
-        if box is None:
-            continue
         x0, y0, x1, y1 = box
+        if x0 == x1:
+            continue
         values = _sample(source, scale, box)
         inside = values > 0
         if bonus is not None and bonus[i]:
@@ -239,11 +229,11 @@ def exclusive_shapes(
 ) -> list[Shape | None]:
     """Return each segment's shape after ``resolve_overlaps``; None for one that keeps no pixel."""
     owner = resolve_overlaps(logits, content, height, width, bonus)
-    shapes: list[Shape | None] = [None] * len(logits)
-    for i, window in enumerate(ndimage.find_objects(owner)):
-        if window is not None:
-            rows, columns = window
-            shapes[i] = measure(owner[window] == i + 1, (columns.start, rows.start), height, width)
+    scale = _cell_scale(logits.shape[-1], content, height, width)
+    shapes: list[Shape | None] = []
+    for i, source in enumerate(crop_content(logits, content)):
+        x0, y0, x1, y1 = _foreground_window(source, scale, height, width)
+        shapes.append(measure(owner[y0:y1, x0:x1] == i + 1, (x0, y0), height, width))
     return shapes
 
 
@@ -275,11 +265,11 @@ def _sample(
 
 def _foreground_window(
     source: NDArray[np.float32], scale: tuple[float, float], height: int, width: int
-) -> Box | None:
-    """Return the pixels that the foreground cells can reach, or None when there are none."""
+) -> Box:
+    """Return the pixels that the foreground cells can reach; an empty box when there are none."""
     c0, r0, c1, r1 = bounding_box(source > 0)
     if c1 == c0:
-        return None
+        return 0, 0, 0, 0
     x0 = max(0, int((c0 - 1) / scale[0]))
     y0 = max(0, int((r0 - 1) / scale[1]))
     x1 = min(width, int(np.ceil((c1 + 1) / scale[0])))
