@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from transformers.utils import logging
@@ -21,7 +22,8 @@ def load_model(folder: Path) -> RoseModel:
         raise ModelError(f"no checkpoint in {folder}: config.json is missing")
     logging.disable_progress_bar()
     try:
-        model, info = RoseModel.from_pretrained(
+        load: Any = RoseModel.from_pretrained  # typed upstream without the loading info
+        model, info = load(
             str(folder),
             dtype=torch.float32,
             local_files_only=True,
@@ -36,4 +38,4 @@ def load_model(folder: Path) -> RoseModel:
             f"the checkpoint in {folder} lacks {len(missing)} of the model's weights, "
             f"{missing[0]} first; it belongs to another configuration or is incomplete"
         )
-    return model.eval()
+    return cast(RoseModel, model.eval())

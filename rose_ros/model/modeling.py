@@ -10,6 +10,7 @@ follows STAMP. All numbers are this project's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -107,8 +108,8 @@ class RoseModel(PreTrainedModel):
         patches = torch.stack(list(self.vlm.get_image_features(pixel_values).pooler_output))
         cache = DynamicCache(config=self.config.vlm_config.text_config)
         self._language(patches, causal_mask(patches), cache, None)
-        prefix = tuple((layer.keys, layer.values) for layer in cache.layers)
-        return ImageEncoding(patches, prefix, self.encode_sam(sam_pixel_values))
+        prefix = tuple((layer.keys, layer.values) for layer in cache.layers)  # type: ignore[union-attr]
+        return ImageEncoding(patches, cast(KeyValues, prefix), self.encode_sam(sam_pixel_values))
 
     def encode_sam(self, sam_pixel_values: Tensor) -> Tensor:
         """Return SAM's image embedding (batch, prompt_width, grid, grid)."""
@@ -202,7 +203,12 @@ class RoseModel(PreTrainedModel):
 
     def point_prompts(self, count: int) -> Tensor:
         """Return SAM's own foreground point (1, count, prompt_width), to be placed by a centre."""
-        return self.sam.prompt_encoder.point_embed[1].weight.expand(1, count, -1)
+        return self.point_embedding.expand(1, count, -1)
+
+    @property
+    def point_embedding(self) -> nn.Parameter:
+        """SAM's embedding of a foreground point, (1, prompt_width)."""
+        return cast(nn.Parameter, self.sam.prompt_encoder.point_embed[1].weight)
 
     # -- names --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ class RoseProcessor:
         try:
             given = json.loads((folder / CONFIG_FILE).read_text())
             known = {f.name for f in fields(ProcessorConfig)}
-            values = {
+            values: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in given.items()
                 if key in known
@@ -102,11 +103,8 @@ class RoseProcessor:
         share_x, share_y = self.content(height, width)
         inner_w, inner_h = max(1, round(share_x * size)), max(1, round(share_y * size))
         shrinks = inner_w < width or inner_h < height
-        inner = cv2.resize(
-            image,
-            (inner_w, inner_h),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        inner = np.asarray(cv2.resize(image, (inner_w, inner_h), interpolation=how), np.uint8)
         if inner.shape[:2] == (size, size):
             return inner
         square = np.zeros((size, size, 3), np.uint8)
@@ -157,6 +155,13 @@ class RoseProcessor:
         """Tokenise an instruction to (1, tokens)."""
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return np.asarray([ids[: self.config.max_text_tokens]], np.int64)
+
+    def token(self, token: str) -> int:
+        """Return the id of a special token; raises ``ModelError`` when the tokenizer lacks it."""
+        found = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise ModelError(f"the tokenizer has no token {token}")
+        return found
 
     def name_prompt_ids(self) -> NDArray[np.int64]:
         """Tokenise the naming instruction to (tokens,); it holds one region token."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from rose_ros.errors import RuntimeUnavailableError
 from rose_ros.model.loading import load_model
@@ -36,7 +37,8 @@ class TorchRuntime(Runtime):
         self.device = _choose_device(device)
         self.model_name = folder.name
         self._processor = RoseProcessor.from_pretrained(folder)
-        self._model = load_model(folder).to(self.device)
+        self._model = load_model(folder)
+        nn.Module.to(self._model, self.device)
         self._centres = self._model.centres.cpu().numpy()
         self._name_prompt = self._tensor(self._processor.name_prompt_ids())
 

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 
 import torch
-import torch.multiprocessing
 from torch import distributed, nn
+from torch.multiprocessing.spawn import spawn as start_processes
 
 
 def spawn(work: Callable[[], None], processes: int) -> None:
@@ -19,7 +19,7 @@ def spawn(work: Callable[[], None], processes: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(_enter, (work, processes, port), processes, join=True)
+    start_processes(_enter, (work, processes, port), processes, join=True)
 
 
 def _enter(rank: int, work: Callable[[], None], processes: int, port: int) -> None:

@@ -51,12 +51,12 @@ def augment(
         side = int(size * rng.uniform(0.6, 1.0))
         x, y = rng.integers(0, size - side + 1, 2)
         window = np.s_[y : y + side, x : x + side]
-        image = cv2.resize(np.ascontiguousarray(image[window]), (size, size))
-        nearest = {"dsize": (size, size), "interpolation": cv2.INTER_NEAREST}
-        ids = cv2.resize(np.ascontiguousarray(ids[window], np.int32), **nearest)
-        parts = cv2.resize(np.ascontiguousarray(parts[window]), **nearest)
+        image = _resize(image[window], size, cv2.INTER_LINEAR)
+        ids = _resize(ids[window].astype(np.int32), size, cv2.INTER_NEAREST)
+        parts = _resize(parts[window], size, cv2.INTER_NEAREST)
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), rng.uniform(0.3, 0.9))
+        sigma = rng.uniform(0.3, 0.9)
+        image = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), sigma), np.uint8)
     gain = (rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3) / 255.0).astype(np.float32)
     bent = 255.0 * np.minimum(image * gain, 1.0) ** np.float32(rng.uniform(0.85, 1.2))
     noise = rng.standard_normal(image.shape, dtype=np.float32)
@@ -66,6 +66,12 @@ def augment(
         np.ascontiguousarray(ids), np.ascontiguousarray(parts), view.part_names, view.objects
     )
     return pixels, labels
+
+
+def _resize(array: Array, size: int, how: int) -> Array:
+    return np.asarray(
+        cv2.resize(np.ascontiguousarray(array), (size, size), interpolation=how), array.dtype
+    )
 
 
 class Samples(Dataset[Sample]):
@@ -147,8 +153,7 @@ class Samples(Dataset[Sample]):
         masks = np.zeros((prompts, config.mask_size, config.mask_size), np.float32)
         names = np.zeros((prompts, NAME_TOKENS), np.int64)
         labels = np.full((prompts, NAME_TOKENS), IGNORED, np.int64)
-        region = self.processor.tokenizer.token_to_id("<region>")
-        names[:, 0] = region
+        names[:, 0] = self.processor.token("<region>")
         for row, which in enumerate(chosen):
             patches[row] = _near_home(targets, int(which), rng)
             masks[row] = low_resolution(instances[which].mask, config.mask_size)
@@ -178,7 +183,7 @@ class Samples(Dataset[Sample]):
             question, answer = "<bos>What kind of thing is <region>?", instance.noun
         encode = self.processor.encode_text
         asked = encode(question)[0]
-        answered = np.append(encode(" " + answer)[0], self.processor.tokenizer.token_to_id("<eos>"))
+        answered = np.append(encode(" " + answer)[0], self.processor.token("<eos>"))
         ids = np.concatenate([asked, answered])[:NAME_TOKENS]
         tokens = np.zeros(NAME_TOKENS, np.int64)
         labels = np.full(NAME_TOKENS, IGNORED, np.int64)

@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class SceneCache:
         self._shards = sorted(folder.glob("shard-*.json"))
         if not self._shards:
             raise DataError(f"no rendered scenes in {folder}; render them first")
-        self._open: dict[int, tuple[list[dict[str, object]], NDArray[np.uint8]]] = {}
+        self._open: dict[int, tuple[list[dict[str, Any]], NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
         return SHARD * len(self._shards)
@@ -47,12 +48,12 @@ class SceneCache:
         """Return the RGB image (size, size, 3) and the labels of scene ``index``."""
         scenes, pixels = self._load(index // SHARD)
         scene, layers = scenes[index % SHARD], pixels[index % SHARD]
-        objects = tuple(CachedObject(**fields) for fields in scene["objects"])  # type: ignore[attr-defined]
-        names = tuple(scene["part_names"])  # type: ignore[arg-type]
+        objects = tuple(CachedObject(**fields) for fields in scene["objects"])
+        names: tuple[str, ...] = tuple(scene["part_names"])
         view = LabelledView(layers[3].astype(np.int32), layers[4], names, objects)
         return layers[:3].transpose(1, 2, 0), view
 
-    def _load(self, shard: int) -> tuple[list[dict[str, object]], NDArray[np.uint8]]:
+    def _load(self, shard: int) -> tuple[list[dict[str, Any]], NDArray[np.uint8]]:
         if shard not in self._open:
             path = self._shards[shard]
             pixels = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)

@@ -61,7 +61,7 @@ def start_from_points(model: RoseModel) -> None:
     """Let perception begin where point prompting ended: every prompt is SAM's own point."""
     head = model.mask_head.out
     with torch.no_grad():
-        head.bias.copy_(model.sam.prompt_encoder.point_embed[1].weight[0])
+        head.bias.copy_(model.point_embedding[0])
         head.weight.mul_(0.1)
 
 
@@ -77,7 +77,8 @@ STAGES = {
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Decay matrices, leave vectors and embeddings alone."""
-    decay, keep = [], []
+    decay: list[nn.Parameter] = []
+    keep: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue

@@ -38,7 +38,7 @@ def centre_heat(mask: Mask, grid: int) -> NDArray[np.float32]:
         cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
     heat = cv2.resize(distance, (grid, grid), interpolation=cv2.INTER_AREA).ravel()
-    return heat / max(float(heat.max()), 1e-6)
+    return (heat / max(float(heat.max()), 1e-6)).astype(np.float32)
 
 
 def patch_targets(masks: Sequence[Mask], grid: int, min_area: int) -> PatchTargets:
@@ -66,4 +66,5 @@ def patch_targets(masks: Sequence[Mask], grid: int, min_area: int) -> PatchTarge
 
 def low_resolution(mask: Mask, side: int) -> NDArray[np.float32]:
     """Return the share of each low-resolution pixel that a mask covers: (side, side)."""
-    return cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from rose_ros.data.corrections import correct
@@ -124,7 +125,7 @@ def _train(options: Options) -> None:
         model = load_model(state)
         processor = RoseProcessor.from_pretrained(state)
         done = checkpoints.read_progress(state)
-    model.to(options.device)
+    nn.Module.to(model, options.device)
     if done["stage"] not in options.stages:
         raise TrainingError(
             f"{options.out} stands in stage {done['stage']!r}, which is not among "
@@ -235,7 +236,9 @@ def _step(
     parallel.average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
-    return {key: float(value.detach()) for key, value in losses.items()} | {"total": float(total.detach())}
+    return {key: float(value.detach()) for key, value in losses.items()} | {
+        "total": float(total.detach())
+    }
 
 
 def schedule(step: int, steps: int) -> float:
