@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 from collections.abc import Iterable
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point32
 from sensor_msgs.msg import RegionOfInterest
@@ -96,6 +97,40 @@ def segment_array(
             postprocess=frame.timing.postprocess,
         ),
         segments=segment_messages(frame.segments),
+    )
+
+
+def segment_from_message(message: Segment) -> perception.Segment:
+    """Read one segment; its embedding is empty, it is not published."""
+    roi = message.mask.roi
+    runs = np.asarray(message.mask.runs, np.uint32)
+    return perception.Segment(
+        id=int(message.id),
+        label=perception.Label(message.label.text, message.label.score),
+        alternatives=tuple(perception.Label(a.text, a.score) for a in message.alternatives),
+        label_source=perception.LabelSource(message.label_source),
+        revision=int(message.revision),
+        score=message.score,
+        mask_quality=message.mask_quality,
+        mask=perception.RunMask(roi.x_offset, roi.y_offset, roi.width, roi.height, runs),
+        area=int(message.area),
+        anchor=(message.anchor.x, message.anchor.y),
+        truncated=message.truncated,
+        embedding=np.zeros(0, np.float32),
+    )
+
+
+def frame_from_message(message: SegmentArray) -> perception.SegmentedFrame:
+    """Read an array, as a subscriber does that wants masks."""
+    timing = message.timing
+    return perception.SegmentedFrame(
+        camera=message.camera,
+        stamp_ns=time_to_ns(message.header.stamp),
+        sequence=int(message.sequence),
+        height=int(message.height),
+        width=int(message.width),
+        segments=tuple(segment_from_message(segment) for segment in message.segments),
+        timing=perception.Timing(timing.preprocess, timing.inference, timing.postprocess),
     )
 
 

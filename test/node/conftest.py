@@ -304,7 +304,9 @@ def fake_perception(**parameters: Any) -> Iterator[Process]:
     try:
         yield process
     finally:
-        process.kill()
+        # A killed node stays in the network's memory for a while and swallows requests.
+        if process.running:
+            process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -319,3 +321,9 @@ def robot() -> Iterator[Robot]:
 def start() -> Callable[..., Any]:
     """The way to run a node: ``with start(model="fake:delay=0.3") as process``."""
     return fake_perception
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., Any]:
+    """The way to run any program: ``launch(["-m", "module"], ["-p", "a:=1"])``."""
+    return Process

@@ -3,7 +3,8 @@
 The parameter ``model`` is the script: "fake", "fake:delay=0.3" (seconds per image), "missing" (no
 such checkpoint), "broken" (fails while loading for a reason that nobody foresaw). A magenta top
 left pixel makes the model fail on that image, the word "explode" in a text on that request, and
-the word "slowly" makes it think for two seconds.
+the word "slowly" makes it think for two seconds. Asked to correct a mask it gives a larger one, a
+smaller one for "only the ...", and with the script "fake:stubborn" the same one.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class FakeRuntime(Runtime):
         if script == "broken":
             raise ValueError("tensor of 3 bytes")
         self.model_name = script.partition(":")[0]
+        self._stubborn = script.endswith(":stubborn")
         self._delay = float(script.partition("delay=")[2] or 0.0)
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
@@ -79,8 +81,8 @@ class FakeRuntime(Runtime):
             centres.append(((x.mean() + 0.5) / SIDE, (y.mean() + 0.5) / SIDE))
             embeddings[row, index] = 1.0
         categories = embeddings[:, :GROWN].copy()
-        if previous_mask is not None:
-            embeddings[:, GROWN] = 0.5
+        if previous_mask is not None and not self._stubborn:
+            embeddings[:, GROWN] = -0.5 if "only the" in text else 0.5
         return Candidates(
             np.full(len(seen), 0.9, np.float32),
             np.array(centres, np.float32).reshape(-1, 2),
@@ -94,12 +96,13 @@ class FakeRuntime(Runtime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        """Give the pixels of each colour; two cells more on each side when grown."""
+        """Give the pixels of each colour; after a correction two cells more or less."""
         logits = np.full((len(candidates), SIDE, SIDE), -4.0, np.float32)
         for row, embedding in enumerate(candidates.mask_embeddings):
             mask = (encoding.features == int(embedding[:GROWN].argmax()) + 1).astype(np.uint8)
             if embedding[GROWN]:
-                mask = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+                change = cv2.dilate if embedding[GROWN] > 0 else cv2.erode
+                mask = change(mask, np.ones((5, 5), np.uint8))
             logits[row][mask > 0] = 4.0
         return DecodedMasks(logits, np.full(len(candidates), 0.8, np.float32))
 
