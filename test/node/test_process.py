@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def children_of(pid: int) -> list[str]:
@@ -51,6 +54,27 @@ def test_wrong_parameters_end_it_with_one_line(
         assert "cannot start" in process.output
         assert reason in process.output
         assert "Traceback" not in process.output
+
+
+def test_the_shipped_parameter_file_is_read(robot: Any, launch: Any, tmp_path: Path) -> None:
+    text = (ROOT / "config" / "perception.yaml").read_text()
+    changed = text.replace("autostart: true", "autostart: false").replace(
+        "min_iou: 0.2", "min_iou: 2.0"
+    )
+    assert changed != text
+    file = tmp_path / "perception.yaml"
+    file.write_text(changed)
+    command = [str(ROOT / "test" / "node" / "fake_perception.py")]
+    process = launch(command, ["-r", "__ns:=/rose", "--params-file", str(file)])
+    assert process.wait() == 2
+    assert "tracking.min_iou" in process.output
+    file.write_text(changed.replace("min_iou: 2.0", "min_iou: 0.4"))
+    process = launch(command, ["-r", "__ns:=/rose", "--params-file", str(file)])
+    try:
+        robot.wait_for_state("unconfigured", process)
+        assert process.stop() == 0
+    finally:
+        process.kill()
 
 
 def test_parameters_while_running(robot: Any, start: Any) -> None:
