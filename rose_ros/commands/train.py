@@ -7,13 +7,12 @@ import contextlib
 import sys
 
 from rose_ros.commands.output import write_json
+from rose_ros.training import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the trainer's options and ``--json``."""
-    from rose_ros.training import trainer
-
-    trainer.add_arguments(parser)
+    options.add_arguments(parser)
     parser.add_argument(
         "--json", action="store_true", help="write where things lie to stdout as JSON"
     )

@@ -6,6 +6,7 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,17 @@ class SceneCache:
         self._shards = sorted(folder.glob("shard-*.json"))
         if not self._shards:
             raise DataError(f"no rendered scenes in {folder}; render them first")
+        self._starts = np.cumsum([0] + [len(json.loads(one.read_text())) for one in self._shards])
         self._open: dict[int, tuple[list[dict[str, Any]], NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
-        return SHARD * len(self._shards)
+        return int(self._starts[-1])
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], LabelledView]:
         """Return the RGB image (size, size, 3) and the labels of scene ``index``."""
-        scenes, pixels = self._load(index // SHARD)
-        scene, layers = scenes[index % SHARD], pixels[index % SHARD]
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        scenes, pixels = self._load(shard)
+        scene, layers = scenes[index - self._starts[shard]], pixels[index - self._starts[shard]]
         objects = tuple(CachedObject(**fields) for fields in scene["objects"])
         names: tuple[str, ...] = tuple(scene["part_names"])
         view = LabelledView(layers[3].astype(np.int32), layers[4], names, objects)
@@ -64,21 +67,24 @@ class SceneCache:
 def render_ahead(folder: Path, scenes: int, size: int, seed: int, workers: int) -> SceneCache:
     """Render ``scenes`` training scenes of (size, size) pixels; finished shards are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards = range(-(-scenes // SHARD))
-    todo = [shard for shard in shards if not (folder / f"shard-{shard:05d}.json").exists()]
+    jobs = [
+        (folder / f"shard-{first // SHARD:05d}.json", range(first, min(first + SHARD, scenes)))
+        for first in range(0, scenes, SHARD)
+    ]
+    todo = [(path, numbers) for path, numbers in jobs if not path.exists()]
     if todo:
-        with ProcessPoolExecutor(workers) as pool:
-            jobs = [pool.submit(_render_shard, folder, shard, size, seed) for shard in todo]
-            for job in track(jobs, f"rendering {len(todo) * SHARD} scenes"):
+        # Spawned, not forked: the caller may hold threads that a fork would leave behind locked.
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            running = [pool.submit(_render_shard, *job, size, seed) for job in todo]
+            for job in track(running, f"rendering {sum(len(one[1]) for one in todo)} scenes"):
                 job.result()
     return SceneCache(folder)
 
 
-def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:
-    pixels = np.empty((SHARD, 5, size, size), np.uint8)
+def _render_shard(path: Path, numbers: range, size: int, seed: int) -> None:
+    pixels = np.empty((len(numbers), 5, size, size), np.uint8)
     scenes = []
-    for index in range(SHARD):
-        number = shard * SHARD + index
+    for index, number in enumerate(numbers):
         aspect = ASPECTS[number % len(ASPECTS)]
         scene = render(seed + number, "train", height=size, width=size, pixel_aspect=aspect)
         pixels[index, :3] = scene.image.transpose(2, 0, 1)
@@ -88,7 +94,6 @@ def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:
             asdict(CachedObject(one.id, one.noun, one.colour, one.name)) for one in scene.objects
         ]
         scenes.append({"objects": objects, "part_names": list(scene.part_names)})
-    path = folder / f"shard-{shard:05d}.json"
     np.save(path.with_suffix(".npy"), pixels, allow_pickle=False)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(scenes))

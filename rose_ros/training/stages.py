@@ -21,10 +21,9 @@ WORD_DROPOUT = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: its default length and learning rate, and the loss it minimises."""
+    """One stage: its learning rate at the top and the losses it minimises."""
 
     name: str
-    steps: int
     learning_rate: float
     losses: Callable[[RoseModel, Batch], Losses]
 
@@ -68,9 +67,9 @@ def start_from_points(model: RoseModel) -> None:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("points", 2400, 1e-3, learn_points),
-        Stage("perceive", 2400, 8e-4, learn_perception),
-        Stage("converse", 2400, 6e-4, learn_conversation),
+        Stage("points", 1e-3, learn_points),
+        Stage("perceive", 8e-4, learn_perception),
+        Stage("converse", 6e-4, learn_conversation),
     )
 }
 

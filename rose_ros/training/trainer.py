@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from rose_ros.data.corrections import correct
-from rose_ros.data.descriptions import describe
 from rose_ros.errors import TrainingError
-from rose_ros.model.configuration import RoseConfig, rose_tiny
+from rose_ros.model.configuration import rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import RoseModel
-from rose_ros.model.processing import ProcessorConfig, RoseProcessor, normalise
-from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
-from rose_ros.model.tokenizer import train_tokenizer
+from rose_ros.model.processing import RoseProcessor, normalise
 from rose_ros.training import checkpoints, parallel
+from rose_ros.training.options import Options, from_arguments
+from rose_ros.training.preparation import make_processor
+from rose_ros.training.reporting import Bar, Curve
 from rose_ros.training.samples import Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
 from rose_ros.training.stages import STAGES, Stage, parameter_groups, start_from_points
@@ -42,71 +36,18 @@ WARM_UP = 150
 FLOOR = 0.05  # of the learning rate, at the end of its cosine
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a training run is made of; steps of 0 take the stage's own."""
-
-    out: Path
-    scenes: int
-    stages: tuple[str, ...]
-    steps: dict[str, int]
-    batch: int
-    seed: int
-    workers: int
-    processes: int
-    device: str
-    precision: str
-    save_every: float
-    export: Path | None
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``rose_ros train``."""
-    parser.add_argument("--out", type=Path, default=Path("runs/rose-tiny"), help="state and curves")
-    parser.add_argument("--scenes", type=int, default=12000, help="scenes rendered ahead")
-    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
-    for stage in STAGES.values():
-        parser.add_argument(f"--{stage.name}-steps", type=int, default=stage.steps)
-    parser.add_argument("--batch", type=int, default=8, help="images per step")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
-    parser.add_argument("--processes", type=int, default=0, help="0: one per core, one on a GPU")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    parser.add_argument("--save-every", type=float, default=240.0, help="seconds")
-    parser.add_argument("--export", type=Path, help="write the finished checkpoint here")
-
-
 def run(args: argparse.Namespace) -> int:
     """Train as the command line says; returns the exit code."""
-    device = _device(args.device)
-    options = Options(
-        out=args.out,
-        scenes=args.scenes,
-        stages=tuple(args.stages),
-        steps={name: getattr(args, f"{name}_steps") for name in STAGES},
-        batch=args.batch,
-        seed=args.seed,
-        workers=args.workers,
-        processes=args.processes or (1 if device != "cpu" else os.cpu_count() or 1),
-        device=device,
-        precision=args.precision,
-        save_every=args.save_every,
-        export=args.export,
-    )
-    train(options)
+    train(from_arguments(args))
     return 0
 
 
 def train(options: Options) -> None:
     """Render what is missing and run the stages that are left; a finished run only exports."""
+    options = _resolve(options)
     size = rose_tiny().vlm_config.vision_config.image_size
     renderers = os.cpu_count() or 1
     render_ahead(options.out / "scenes", options.scenes, size, options.seed, renderers)
-    if options.batch % options.processes:
-        raise TrainingError(
-            f"a batch of {options.batch} images cannot be shared by {options.processes} processes"
-        )
     parallel.spawn(partial(_train, options), options.processes)
 
 
@@ -139,32 +80,6 @@ def _train(options: Options) -> None:
         checkpoints.export(model.eval(), processor, options.export)
 
 
-def make_processor(config: RoseConfig, cache: SceneCache, seed: int) -> RoseProcessor:
-    """Make the processor that belongs to a configuration, with a tokenizer of the world's words."""
-    vlm, sam = config.vlm_config, config.sam_config
-    tokenizer = train_tokenizer(_corpus(cache, seed), vlm.text_config.vocab_size)
-    settings = ProcessorConfig(
-        image_size=vlm.vision_config.image_size,
-        sam_image_size=sam.vision_config.image_size,
-        mask_size=config.mask_size,
-        grid=config.super_patches_per_side,
-    )
-    return RoseProcessor(settings, tokenizer)
-
-
-def _corpus(cache: SceneCache, seed: int) -> Iterator[str]:
-    """Yield instructions and names as training will see them."""
-    rng = np.random.default_rng([seed, 1])
-    yield from [EVERYTHING, "What is ?", "What colour is ?", "What kind of thing is ?"]
-    for index in rng.integers(len(cache), size=2000):
-        _, view = cache[int(index)]
-        yield from (f" {one.name}" for one in view.objects)
-        yield find_prompt(describe(view, rng).text)
-        correction = correct(view, rng)
-        if correction is not None:
-            yield refine_prompt(correction.label, correction.text)
-
-
 def _run_stage(
     stage: Stage,
     model: RoseModel,
@@ -184,7 +99,6 @@ def _run_stage(
     if state is not None and step > 0:
         checkpoints.load_optimizer(state, optimizer)
     samples = Samples(cache, processor, stage.name, steps * options.batch, options.seed)
-    torch.manual_seed(1_000_003 * options.seed + 1009 * step + parallel.rank())
     first = step * options.batch + parallel.rank()
     loader = DataLoader(
         Subset(samples, range(first, len(samples), parallel.processes())),
@@ -195,8 +109,9 @@ def _run_stage(
     )
     model.train()
     saved = time.monotonic()
-    with _bar(stage, steps, step) as advance, _Curve(options.out / "curve.csv") as curve:
+    with Bar(stage.name, steps, step) as bar, Curve(options.out / "curve.csv") as curve:
         for batch in loader:
+            torch.manual_seed(1_000_003 * options.seed + 1009 * step + parallel.rank())
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * schedule(step, steps)
             losses = _step(stage, model, processor, optimizer, batch, options)
@@ -204,7 +119,7 @@ def _run_stage(
             if parallel.rank():
                 continue
             curve.add(stage.name, step, losses)
-            advance(step, losses)
+            bar.advance(step, losses)
             if time.monotonic() - saved > options.save_every or step == steps:
                 progress = {"stage": stage.name, "step": step}
                 checkpoints.save(options.out, model, processor, optimizer, progress)
@@ -249,12 +164,19 @@ def schedule(step: int, steps: int) -> float:
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _device(asked: str) -> str:
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError("device cuda was asked for, but PyTorch finds no CUDA GPU; use cpu")
-    return asked
+def _resolve(options: Options) -> Options:
+    """Choose what was left to the machine: the device and the number of processes."""
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(f"device {device} was asked for, but PyTorch finds no GPU; use cpu")
+    processes = options.processes or (1 if device != "cpu" else os.cpu_count() or 1)
+    if options.batch % processes:
+        raise TrainingError(
+            f"a batch of {options.batch} images cannot be shared by {processes} processes"
+        )
+    return replace(options, device=device, processes=processes)
 
 
 def _use_bf16(options: Options, kind: str) -> bool:
@@ -262,64 +184,3 @@ def _use_bf16(options: Options, kind: str) -> bool:
     if options.precision != "auto":
         return options.precision == "bf16"
     return kind == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-class _Curve:
-    """Appends the mean losses of every few steps to a CSV file: stage, step, loss, value."""
-
-    EVERY = 20
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.sums: dict[str, float] = {}
-
-    def __enter__(self) -> _Curve:
-        self.file = self.path.open("a", newline="")
-        self.writer = csv.writer(self.file)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def add(self, stage: str, step: int, losses: dict[str, float]) -> None:
-        for key, value in losses.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value / self.EVERY
-        if step % self.EVERY == 0:
-            for key, value in self.sums.items():
-                self.writer.writerow([stage, step, key, f"{value:.4f}"])
-            self.file.flush()
-            self.sums = {}
-
-
-class _bar:
-    """A progress bar on a terminal; a plain line now and then elsewhere."""
-
-    def __init__(self, stage: Stage, steps: int, step: int) -> None:
-        self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            console=self.console,
-            disable=not self.console.is_terminal or parallel.rank() > 0,
-        )
-        self.task = self.progress.add_task(stage.name, total=steps, completed=step, losses="")
-        self.name, self.steps, self.started, self.first = stage.name, steps, time.monotonic(), step
-
-    def __enter__(self) -> Any:
-        self.progress.start()
-        return self.advance
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def advance(self, step: int, losses: dict[str, float]) -> None:
-        text = " ".join(f"{key} {value:.3f}" for key, value in losses.items())
-        self.progress.update(self.task, completed=step, losses=text)
-        if not self.console.is_terminal and step % 50 == 0:
-            rate = (step - self.first) / (time.monotonic() - self.started)
-            self.console.print(
-                f"{self.name} {step}/{self.steps} {rate:.2f} steps/s {text}", soft_wrap=True
-            )

@@ -1,0 +1,70 @@
+"""What a training run is made of. Needs no PyTorch, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The stages in order, with the steps that the shipped model was trained for.
+STEPS = {"points": 1400, "perceive": 1300, "converse": 1300}
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One training run.
+
+    out: folder of the rendered scenes, the state and the curves. scenes: how many are rendered.
+    batch: images per step, shared by the processes. processes: 0 takes one per CPU core, or one
+    on a GPU. workers: processes per training process that make samples. save_every: seconds.
+    export: where the finished checkpoint is written, if anywhere.
+    """
+
+    out: Path
+    scenes: int
+    stages: tuple[str, ...]
+    steps: dict[str, int]
+    batch: int
+    seed: int
+    workers: int
+    processes: int
+    device: str
+    precision: str
+    save_every: float
+    export: Path | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``rose_ros train``."""
+    parser.add_argument("--out", type=Path, default=Path("runs/rose-tiny"), help="state and curves")
+    parser.add_argument("--scenes", type=int, default=8000, help="scenes rendered ahead")
+    parser.add_argument("--stages", nargs="+", choices=list(STEPS), default=list(STEPS))
+    for stage, steps in STEPS.items():
+        parser.add_argument(f"--{stage}-steps", type=int, default=steps)
+    parser.add_argument("--batch", type=int, default=8, help="images per step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    parser.add_argument("--processes", type=int, default=0, help="0: one per core, one on a GPU")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument("--save-every", type=float, default=240.0, help="seconds")
+    parser.add_argument("--export", type=Path, help="write the finished checkpoint here")
+
+
+def from_arguments(args: argparse.Namespace) -> Options:
+    """Read the options off the command line."""
+    return Options(
+        out=args.out,
+        scenes=args.scenes,
+        stages=tuple(name for name in STEPS if name in args.stages),
+        steps={name: getattr(args, f"{name}_steps") for name in STEPS},
+        batch=args.batch,
+        seed=args.seed,
+        workers=args.workers,
+        processes=args.processes,
+        device=args.device,
+        precision=args.precision,
+        save_every=args.save_every,
+        export=args.export,
+    )

@@ -1,0 +1,143 @@
+"""Training end to end, small: it learns, it resumes, nothing unseen leaks in."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rose_ros.cli import main
+from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS
+from rose_ros.model.configuration import rose_tiny
+from rose_ros.model.loading import load_model
+from rose_ros.training.preparation import make_processor
+from rose_ros.training.samples import DENSE_PROMPTS, IGNORED, Samples, to_tensors
+from rose_ros.training.scenes import SceneCache, render_ahead
+
+SCENES = 12
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train") / "scenes"
+    render_ahead(folder, SCENES, 240, seed=0, workers=2)
+    return folder
+
+
+def options(out: Path, *more: str) -> list[str]:
+    return [
+        *("train", "--out", str(out), "--scenes", str(SCENES), "--batch", "2", "--workers", "0"),
+        *("--processes", "1", "--precision", "fp32", "--save-every", "0", *more),
+    ]
+
+
+def steps(count: int) -> list[str]:
+    return [
+        word
+        for stage in ("points", "perceive", "converse")
+        for word in (f"--{stage}-steps", str(count))
+    ]
+
+
+@pytest.fixture
+def out(scenes: Path, tmp_path: Path) -> Path:
+    """A run folder whose scenes are rendered."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "scenes").symlink_to(scenes)
+    return tmp_path / "run"
+
+
+def test_all_stages_run_and_the_export_loads(out: Path, tmp_path: Path) -> None:
+    export = tmp_path / "model"
+    assert main(options(out, *steps(1), "--export", str(export))) == 0
+    model = load_model(export)
+    assert next(model.parameters()).dtype == torch.float32
+    assert sum(one.stat().st_size for one in export.iterdir()) < 25e6
+    curves = (out / "curve.csv").read_text()
+    assert json.loads((out / "last" / "progress.json").read_text())["stage"] == "converse"
+    assert curves == "" or curves.startswith("points")
+
+
+def test_a_killed_run_goes_on_where_it_was(out: Path, tmp_path: Path, scenes: Path) -> None:
+    """Killed in its first stage and started again, it ends exactly as if never killed."""
+    arguments = options(out, "--stages", "points", "--points-steps", "5")
+    with subprocess.Popen([sys.executable, "-m", "rose_ros", *arguments]) as running:
+        progress = out / "last" / "progress.json"
+        deadline = time.monotonic() + 200
+        while not progress.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    assert progress.exists()
+    assert json.loads(progress.read_text())["step"] < 5, "it was killed too late to show anything"
+    assert main(arguments) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "scenes").symlink_to(scenes)
+    assert main(options(other, "--stages", "points", "--points-steps", "5")) == 0
+    resumed, whole = (load_model(one / "last").state_dict() for one in (out, other))
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_a_step_changes_what_it_should(out: Path) -> None:
+    """The points stage leaves the language model alone."""
+    assert main(options(out, "--stages", "points", "--points-steps", "1")) == 0
+    before = load_model(out / "last").state_dict()
+    more = options(out, "--stages", "points", "perceive", *steps(1))
+    assert main(more) == 0
+    after = load_model(out / "last").state_dict()
+    language = "vlm.model.language_model.layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(before[language], after[language])
+    torch.manual_seed(0)
+    assert before["sam.vision_encoder.neck.conv1.weight"].std() > 1e-3, "a dead encoder"
+
+
+def test_samples_are_a_function_of_their_index(scenes: Path) -> None:
+    cache = SceneCache(scenes)
+    assert len(cache) == SCENES
+    processor = make_processor(rose_tiny(), cache, seed=0)
+    first, again = (Samples(cache, processor, "converse", 4, seed=3) for _ in range(2))
+    for key, value in first[2].items():
+        np.testing.assert_array_equal(value, again[2][key], err_msg=key)
+    batch = to_tensors([first[0], first[1]])
+    assert batch["dense_masks"].shape == (2, DENSE_PROMPTS, 80, 80)
+    assert batch["refine_previous"].shape == (2, 1, 80, 80)
+    assert batch["find_text"].shape == batch["find_text_mask"].shape
+
+
+def test_no_training_text_holds_an_unseen_pair(scenes: Path) -> None:
+    cache = SceneCache(scenes)
+    processor = make_processor(rose_tiny(), cache, seed=0)
+    samples = Samples(cache, processor, "converse", 60, seed=5)
+    decode = processor.tokenizer.decode
+    texts = []
+    for index in range(60):
+        sample = samples[index]
+        for kind in ("dense", "find", "refine"):
+            texts.append(decode(sample[f"{kind}_text"].tolist()))
+            answers = np.where(sample[f"{kind}_labels"] == IGNORED, 0, sample[f"{kind}_labels"])
+            texts += [decode(row.tolist()) for row in answers]
+    assert any("mug" in text or "ball" in text or "box" in text for text in texts)
+    leaked = [
+        (pair, text) for text in texts for pair in NOVEL_PAIRS if " ".join(pair) in text.lower()
+    ]
+    assert not leaked
+
+
+def test_bad_options_are_named(
+    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(options(out, "--device", "cuda")) == 1
+    assert "cuda" in capsys.readouterr().err
+    arguments = options(out)
+    arguments[arguments.index("--processes") + 1] = "3"
+    assert main(arguments) == 1
+    assert "3 processes" in capsys.readouterr().err
