@@ -12,9 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rose_ros.errors import ModelError
+from rose_ros.paths import find_model
+
 #: s: beyond the planner's own time, for loading the model and for its last step.
 _GRACE_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_LOG_LINES = 15
 #: Domains up to 101 need no other port range on any system.
 _FIRST_DOMAIN, _DOMAINS = 60, 40
 
@@ -22,6 +26,11 @@ _FIRST_DOMAIN, _DOMAINS = 60, 40
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return the planner's exit code."""
     options = _parse(arguments)
+    try:
+        find_model(options.model)
+    except ModelError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
     environment = dict(os.environ)
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     if options.seconds:
@@ -31,10 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    with _stopped_at_the_end(processes):
-        for name, command in _commands(options).items():
-            processes[name] = _start(name, command, environment, options.out)
-        return _wait(processes, options)
+    try:
+        with _stopped_at_the_end(processes):
+            for name, command in _commands(options).items():
+                processes[name] = _start(name, command, environment, options.out)
+            return _wait(processes, options)
+    except KeyboardInterrupt:
+        # Without an end, Ctrl-C is the end; before its time, nothing has been shown.
+        return 130 if options.seconds else 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -96,17 +109,21 @@ def _wait(processes: dict[str, subprocess.Popen[bytes]], options: argparse.Names
     while planner.poll() is None:
         for name, process in processes.items():
             if process is not planner and process.poll() is not None:
-                log = options.out / f"{name}.log"
-                print(f"{name} ended with {process.returncode}; the end of {log}:", file=sys.stderr)
-                print("\n".join(log.read_text().splitlines()[-15:]), file=sys.stderr)
+                _print_log(name, options.out, f"ended with {process.returncode}")
                 return 1
         if options.seconds and time.monotonic() > end:
-            print(f"the planner did not end; see {options.out}/perception.log", file=sys.stderr)
+            _print_log("perception", options.out, "kept the planner waiting")
             return 1
         time.sleep(0.1)
     if planner.returncode:
-        print(f"logs: {options.out}/camera.log, {options.out}/perception.log", file=sys.stderr)
+        _print_log("perception", options.out, "may say why")
     return planner.returncode
+
+
+def _print_log(name: str, folder: Path, what: str) -> None:
+    log = folder / f"{name}.log"
+    print(f"{name} {what}; the end of {log}:", file=sys.stderr)
+    print("\n".join(log.read_text().splitlines()[-_LOG_LINES:]), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -130,8 +147,4 @@ def _stopped_at_the_end(processes: dict[str, subprocess.Popen[bytes]]) -> Iterat
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        code = 0
-    raise SystemExit(code)
+    raise SystemExit(main())

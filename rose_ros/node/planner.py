@@ -23,8 +23,8 @@ from rose_ros.srv import Find, Refine
 
 T = TypeVar("T")
 
-#: Images kept until their array comes: four seconds of a camera at 30 Hz.
-_MAX_IMAGES = 120
+#: Images kept until their array comes: six seconds of a camera at 30 Hz.
+_MAX_IMAGES = 180
 _MAX_ARRAYS = 400
 #: s: the longest that a request may take, and how much longer its reply may be on the way.
 REQUEST_SECONDS = 10.0
