@@ -168,16 +168,8 @@ class RoseProcessor:
         return self.encode_text(self.config.name_prompt)[0]
 
     def decode_name(self, ids: NDArray[np.int64]) -> str:
-        """Turn generated tokens (n,) into a lower-case name of at most 128 bytes."""
-        text = self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=True)
-        return clean_name(text)
-
-
-def clean_name(text: str) -> str:
-    """Make model output safe to publish: printable, one line, lower case, at most 128 bytes."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    words = " ".join(printable.replace("\ufffd", " ").lower().split())
-    return words.encode()[:128].decode(errors="ignore")
+        """Turn generated tokens (n,) into text, as it is: whoever publishes it cleans it."""
+        return str(self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=True))
 
 
 def normalise(

@@ -149,7 +149,8 @@ class Perceiver:
 
 def clean_name(text: str) -> str:
     """Return a model's name as it is published: lower-case, one line, at most 128 bytes."""
-    words = "".join(c if c.isprintable() else " " for c in text).lower().split()
+    # A cut multi-byte character decodes to the replacement character.
+    words = "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text).lower().split()
     return " ".join(words).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip()
 
 
