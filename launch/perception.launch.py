@@ -50,9 +50,10 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         "autostart",
-        default_value="true",
-        choices=["true", "false"],
-        description="false: stay unconfigured until a lifecycle manager says otherwise.",
+        default_value="",
+        choices=["", "true", "false"],
+        description="false: stay unconfigured until a lifecycle manager says otherwise."
+        " Empty: as in params_file.",
     ),
     DeclareLaunchArgument(
         "camera",
@@ -94,7 +95,8 @@ def perception(given: dict[str, str]) -> Node:
     parameters: dict[str, Any] = {
         name: given[name] for name in ("model", "runtime", "device") if given[name]
     }
-    parameters["autostart"] = given["autostart"] == "true"
+    if given["autostart"]:
+        parameters["autostart"] = given["autostart"] == "true"
 
     topics = split(given["image"])
     cameras = split(given["cameras"])
@@ -120,8 +122,10 @@ def perception(given: dict[str, str]) -> Node:
         executable="perception_node",
         namespace=given["namespace"],
         name="perception",
-        parameters=[given["params_file"], parameters],
+        parameters=[given["params_file"], *([parameters] if parameters else [])],
         remappings=remappings,
+        # It finishes the frame in hand before it stops, and a frame may take seconds on a CPU.
+        sigterm_timeout="15",
         output="screen",
         emulate_tty=True,
     )

@@ -87,7 +87,7 @@ def test_the_description_declares_every_argument(launch_file: dict[str, Any]) ->
 def test_by_default_only_perception_starts(launch_file: dict[str, Any]) -> None:
     (node,) = start(launch_file)
     assert (node["namespace"], node["name"]) == ("rose", "perception")
-    assert node["parameters"] == ["p", {"autostart": True}]
+    assert node["parameters"] == ["p"]
     assert node["remappings"] == [
         ("image", "/camera/image"),
         ("image/compressed", "/camera/image/compressed"),
