@@ -47,6 +47,9 @@ def main(args: list[str] | None = None) -> int:
             transient=not console.is_terminal,
         ):
             _play(planner, report, options.seconds)
+        if not console.is_terminal:
+            # A log holds no live table; show at least where it ended.
+            console.print(live_table(planner))
     except (KeyboardInterrupt, ExternalShutdownException):
         report.say("stopped")
     finally:

@@ -13,7 +13,7 @@ from rose_ros.perception.masks import decode_box
 from rose_ros.perception.segments import Segment, SegmentedFrame
 
 #: Share of the segment's colour inside its mask.
-_OPACITY = 0.45
+_OPACITY = 0.35
 #: Hues a golden ratio apart stay apart, however many there are.
 _GOLDEN_RATIO = 0.61803398875
 #: Smaller side of an image, in pixels, at which text has OpenCV's scale 1.
@@ -76,4 +76,6 @@ def _write_name(canvas: NDArray[np.uint8], segment: Segment) -> None:
     left, top = max(0, x - margin), max(0, y - text_height - margin)
     plate = canvas[top : y + below + 1, left : x + text_width + margin]
     plate[:] = plate // 3
-    cv2.putText(canvas, text, (x, y), _FONT, scale, colour_of(segment.id), 1, cv2.LINE_AA)
+    # Half way to white: pure blue cannot be read on a dark plate.
+    red, green, blue = ((value + 255) // 2 for value in colour_of(segment.id))
+    cv2.putText(canvas, text, (x, y), _FONT, scale, (red, green, blue), 1, cv2.LINE_AA)

@@ -43,7 +43,7 @@ def test_masks_are_tinted_in_their_colour_and_the_input_is_left_alone() -> None:
     drawn = draw_overlay(image, frame(segment(5, (20, 10, 180, 110))))
     assert (image == 100).all()
     corner = drawn[15, 30].astype(float)
-    expected = 100 * 0.55 + np.array(colour_of(5)) * 0.45
+    expected = 100 * 0.65 + np.array(colour_of(5)) * 0.35
     np.testing.assert_allclose(corner, expected, atol=2)
     np.testing.assert_array_equal(drawn[5, 5], image[5, 5])
     assert len(np.unique(drawn[50:70, 60:140].reshape(-1, 3), axis=0)) > 4, "no text"
