@@ -34,3 +34,7 @@ class DataError(RoseError):
 
 class TrainingError(RoseError):
     """Training cannot start or go on."""
+
+
+class RecordingError(RoseError):
+    """A recording cannot be read, or its result cannot be written."""
