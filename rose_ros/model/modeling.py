@@ -105,11 +105,15 @@ class RoseModel(PreTrainedModel):
         pixel_values: (batch, 3, size, size) normalised for the vision tower.
         sam_pixel_values: (batch, 3, sam_size, sam_size) normalised for SAM.
         """
-        patches = torch.stack(list(self.vlm.get_image_features(pixel_values).pooler_output))
+        patches = self.encode_patches(pixel_values)
         cache = DynamicCache(config=self.config.vlm_config.text_config)
         self._language(patches, causal_mask(patches), cache, None)
         prefix = tuple((layer.keys, layer.values) for layer in cache.layers)  # type: ignore[union-attr]
         return ImageEncoding(patches, cast(KeyValues, prefix), self.encode_sam(sam_pixel_values))
+
+    def encode_patches(self, pixel_values: Tensor) -> Tensor:
+        """Return the vision tower's patches (batch, patches, llm_width), projected."""
+        return torch.stack(list(self.vlm.get_image_features(pixel_values).pooler_output))
 
     def encode_sam(self, sam_pixel_values: Tensor) -> Tensor:
         """Return SAM's image embedding (batch, prompt_width, grid, grid)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: The stages in order, with the steps that the shipped model was trained for.
-STEPS = {"points": 1400, "perceive": 1300, "converse": 1300}
+STEPS = {"points": 1400, "names": 1300, "perceive": 1300, "converse": 1300}
 PRECISIONS = ("auto", "fp32", "bf16")
 
 

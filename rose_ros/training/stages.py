@@ -18,6 +18,9 @@ Losses = dict[str, Tensor]
 #: Naming weighs more than its value: nouns are what takes longest to learn.
 WEIGHTS = {"naming": 3.0}
 
+#: Share of regions named without their category embedding, so that the image keeps its say.
+CATEGORY_DROPOUT = 0.3
+
 #: Share of answer words whose embedding is blanked, so that the noun is read from the region and
 #: not guessed from its colour.
 WORD_DROPOUT = 0.4
@@ -40,6 +43,17 @@ def learn_points(model: RoseModel, batch: Batch) -> Losses:
         embedding, prompts.expand(len(embedding), -1, -1), batch["points"]
     )
     return _mask_losses(logits, quality, batch, "dense")
+
+
+def learn_names(model: RoseModel, batch: Batch) -> Losses:
+    """Teach names from the image under true masks: no perception pass, SAM as it is, cheap."""
+    with torch.no_grad():
+        embedding = model.encode_sam(batch["sam_pixel_values"])
+    patches = model.encode_patches(batch["pixel_values"])
+    category = patches.new_zeros(*batch["dense_patches"].shape, patches.shape[-1])
+    encoding = ImageEncoding(patches, (), embedding)
+    regions = model.region_tokens(encoding, category, batch["dense_masks"])
+    return _naming(model, batch, {"dense": regions})
 
 
 def learn_perception(model: RoseModel, batch: Batch) -> Losses:
@@ -72,6 +86,7 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("points", 1e-3, learn_points),
+        Stage("names", 8e-4, learn_names),
         Stage("perceive", 8e-4, learn_perception),
         Stage("converse", 8e-4, learn_conversation),
     )
@@ -131,7 +146,9 @@ def _regions(
     decoded = logits.detach().float().sigmoid()
     own = torch.rand(logits.shape[:2], device=logits.device)[..., None, None] < 0.5
     masks[:, :DECODED] = torch.where(own, decoded, masks[:, :DECODED])
-    return model.region_tokens(encoding, _at(perception.category_embeddings, patches), masks)
+    kept = torch.rand(patches.shape, device=patches.device).unsqueeze(-1) > CATEGORY_DROPOUT
+    category = _at(perception.category_embeddings, patches) * kept
+    return model.region_tokens(encoding, category, masks)
 
 
 def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losses:

@@ -1,4 +1,4 @@
-"""Train a RoseModel in stages: points, perceive, converse. Resumes by itself after a kill."""
+"""Train a RoseModel stage by stage. Resumes by itself after a kill."""
 
 from __future__ import annotations
 
