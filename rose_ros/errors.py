@@ -34,3 +34,7 @@ class DataError(RoseError):
 
 class TrainingError(RoseError):
     """Training cannot start or go on."""
+
+
+class ExportError(RoseError):
+    """A model cannot be exported, or what was exported does not agree with it."""
