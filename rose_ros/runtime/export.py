@@ -31,7 +31,7 @@ from rose_ros.runtime import manifest as manifests
 from rose_ros.runtime.graphs import Graph, build_graphs
 from rose_ros.runtime.manifest import Manifest
 from rose_ros.runtime.onnx import OnnxRuntime
-from rose_ros.runtime.parity import Parity, compare, require_parity
+from rose_ros.runtime.parity import compare, require_parity
 from rose_ros.runtime.torch import TorchRuntime
 
 #: Inside the range of every runtime in use, TensorRT 10.3 included.
@@ -51,11 +51,12 @@ def export(
     out: Path | None,
     images: Iterable[NDArray[np.uint8]],
     progress: Progress | None = None,
-) -> Manifest:
+) -> tuple[Path, Manifest]:
     """Export a checkpoint into the folder ``out``, by default ``onnx`` in the checkpoint.
 
     Nothing is there, or replaced, until all graphs are written and agree with PyTorch on
-    ``images``. Raises ``ExportError``, ``ModelError`` or ``RuntimeUnavailableError``.
+    ``images``. Returns the folder and its manifest. Raises ``ExportError``, ``ModelError`` or
+    ``RuntimeUnavailableError``.
     """
     checkpoint = find_model(model)
     out = (checkpoint / manifests.FOLDER if out is None else out).absolute()
@@ -68,10 +69,10 @@ def export(
         parity = compare(reference, other, images, lambda done: report("compare", done))
         other.close()
         require_parity(parity)
-        manifest = _with_parity(manifest, parity)
+        manifest = replace(manifest, parity=parity.numbers())
         manifest.save(folder)
         _put_in_place(folder, out)
-    return manifest
+    return out, manifest
 
 
 def _write_graphs(checkpoint: Path, folder: Path, report: Progress) -> Manifest:
@@ -193,10 +194,6 @@ def _describe(value: Any) -> dict[str, Any]:
 
 def _end_token(model: RoseModel) -> int:
     return int(model.config.vlm_config.text_config.eos_token_id)
-
-
-def _with_parity(manifest: Manifest, parity: Parity) -> Manifest:
-    return replace(manifest, parity=parity.numbers())
 
 
 def _check_target(out: Path) -> None:

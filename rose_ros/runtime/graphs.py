@@ -7,13 +7,14 @@ only dynamic dimensions. Everything that a runtime would have to decide is an in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
 from transformers import DynamicCache
 
-from rose_ros.model.modeling import ImageEncoding, RoseModel
+from rose_ros.model.modeling import RoseModel
 
 #: Added to attention scores that must not count; float16 holds it, and its exponential is 0.
 BLOCKED = -1e4
@@ -35,6 +36,8 @@ class Graph:
 
 class EncodeGraph(nn.Module):
     """Images to patches, SAM's embedding and the keys and values of the image tokens."""
+
+    causal: Tensor
 
     def __init__(self, model: RoseModel) -> None:
         super().__init__()
@@ -99,6 +102,8 @@ class PerceiveGraph(nn.Module):
 class DecodeGraph(nn.Module):
     """Prompts to masks with SAM's decoder."""
 
+    grid: Tensor
+
     def __init__(self, model: RoseModel) -> None:
         super().__init__()
         self.model = model
@@ -142,6 +147,9 @@ class RegionGraph(nn.Module):
     here: ``functional.interpolate(mode="area")`` has no operator in ONNX.
     """
 
+    patch_cells: Tensor
+    sam_cells: Tensor
+
     def __init__(self, model: RoseModel) -> None:
         super().__init__()
         self.model = model
@@ -161,9 +169,7 @@ class RegionGraph(nn.Module):
         return self.model.region_embedding(
             category_embeddings,
             _pool(patches, self.patch_cells @ masks @ self.patch_cells.T),
-            _pool(
-                embedding.flatten(2).transpose(1, 2), self.sam_cells @ masks @ self.sam_cells.T
-            ),
+            _pool(embedding.flatten(2).transpose(1, 2), self.sam_cells @ masks @ self.sam_cells.T),
         )
 
 
@@ -211,7 +217,7 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
     """
     config = model.config
     language = config.vlm_config.text_config
-    images, regions, text = torch.zeros, 5, 7
+    regions, text = 5, 7
     width, layers, heads = (
         language.hidden_size,
         language.num_hidden_layers,
@@ -232,8 +238,8 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
             "encode",
             EncodeGraph(model),
             {
-                "pixel_values": images(1, 3, vision_size, vision_size),
-                "sam_pixel_values": images(1, 3, sam_size, sam_size),
+                "pixel_values": torch.zeros(1, 3, vision_size, vision_size),
+                "sam_pixel_values": torch.zeros(1, 3, sam_size, sam_size),
             },
             ("patches", "embedding", "prefix"),
             {},
@@ -318,7 +324,8 @@ def _language(
 
 def _stack(cache: DynamicCache) -> Tensor:
     """Join the keys and values of all layers: (layers, 2, batch, heads, tokens, head_dim)."""
-    return torch.stack([torch.stack([layer.keys, layer.values]) for layer in cache.layers])
+    layers: list[Any] = cache.layers  # typed upstream with kinds that hold no keys and values
+    return torch.stack([torch.stack([layer.keys, layer.values]) for layer in layers])
 
 
 def _unstack(cache: Tensor) -> DynamicCache:
