@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: Repeated here so that --help does not import the exporter; a test compares them.
+PRECISIONS = ("float32", "int8")
 #: The camera of the scenes that graphs are compared on.
 _HEIGHT, _WIDTH = 240, 320
 
@@ -32,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scenes", type=count_from(1), default=50, help="scenes to compare with PyTorch on"
     )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="int8 is faster on a CPU and not exactly the same; TensorRT needs float32",
+    )
     parser.add_argument("--json", action="store_true", help="write the manifest to stdout as JSON")
 
 
@@ -46,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
             before = len(GRAPHS) if step == "compare" else 0
             progress(before + done, len(GRAPHS) + args.scenes)
 
-        folder, manifest = export(args.model, args.out, _scenes(args.scenes), report)
+        folder, manifest = export(
+            args.model, args.out, _scenes(args.scenes), report, precision=args.precision
+        )
     if args.json:
         write_json(asdict(manifest))
     else:

