@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,6 +45,8 @@ _QUANTISED = ("encode", "perceive", "name")
 #: Where a tensor starts in the file of weights; the specification asks for it.
 _ALIGNMENT = 4096
 
+_PACKAGES = ("onnx", "onnx_ir", "onnxruntime", "onnxscript")
+
 #: (step, done)
 Progress = Callable[[str, int], None]
 
@@ -67,6 +70,7 @@ def export(
         raise ExportError(
             f"precision {precision!r} is not known; choose one of {', '.join(LIMITS)}"
         )
+    _check_packages()
     checkpoint = find_model(model)
     out = (checkpoint / manifests.FOLDER if out is None else out).absolute()
     _check_target(out)
@@ -207,13 +211,14 @@ def _quantise(model: Any, folder: Path) -> Any:
 
     source, target = folder / "float32.onnx", folder / "int8.onnx"
     onnx_ir.save(model, source)
-    quantize_dynamic(
-        source,
-        target,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        op_types_to_quantize=["MatMul", "Gemm"],
-    )
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )
     quantised = onnx_ir.load(target)
     source.unlink()
     target.unlink()
@@ -227,6 +232,16 @@ def _describe(value: Any) -> dict[str, Any]:
 
 def _end_token(model: RoseModel) -> int:
     return int(model.config.vlm_config.text_config.eos_token_id)
+
+
+def _check_packages() -> None:
+    """Say at once, not after minutes, what export lacks on this machine."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise RuntimeUnavailableError(
+            f"export needs {', '.join(missing)}, not installed here; "
+            "pip install -r requirements/core.txt -r requirements/dev.txt"
+        )
 
 
 def _check_target(out: Path) -> None:
@@ -266,20 +281,14 @@ def _put_in_place(folder: Path, out: Path) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on its own working from people's terminals."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))  # the quantiser warns through the root
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"export needs the packages onnx and onnxscript: {error}; "
-            "pip install -r requirements/dev.txt"
-        ) from error
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def _silent(step: str, done: int) -> None:

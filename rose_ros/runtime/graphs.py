@@ -15,6 +15,7 @@ from torch.export import Dim
 from transformers import DynamicCache
 
 from rose_ros.model.modeling import RoseModel
+from rose_ros.runtime.decoder import decode
 
 #: Added to attention scores that must not count; float16 holds it, and its exponential is 0.
 BLOCKED = -1e4
@@ -130,14 +131,7 @@ class DecodeGraph(nn.Module):
         dense = revising * sam.prompt_encoder.mask_embed(previous_logits)
         nothing = sam.prompt_encoder.no_mask_embed.weight[:, :, None, None]
         dense = dense + (1.0 - revising) * nothing
-        logits, quality = sam.mask_decoder(
-            image_embeddings=embedding,
-            image_positional_embeddings=self.grid,
-            sparse_prompt_embeddings=prompts.unsqueeze(2),
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return logits.squeeze(2), quality.squeeze(2)
+        return decode(sam.mask_decoder, embedding, self.grid, prompts[0], dense)
 
 
 class RegionGraph(nn.Module):

@@ -34,9 +34,13 @@ def model_fixtures() -> ModuleType:
 
 
 def save_checkpoint(folder: Path, seed: int = 0) -> Path:
-    """Write a fresh model with its processor."""
+    """Write a model with its processor, far enough from a fresh one that all weights matter."""
     torch.manual_seed(seed)
-    RoseModel(model_fixtures().tiny_config()).eval().save_pretrained(folder)
+    model = RoseModel(model_fixtures().tiny_config()).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
     config = ProcessorConfig(SIDE, SIDE, MASK_SIDE, GRID, max_name_tokens=MAX_NAME_TOKENS)
     tokenizer = train_tokenizer(["Segment everything.", " red mug"] * 9, 300)
     RoseProcessor(config, tokenizer).save_pretrained(folder)
