@@ -61,10 +61,16 @@ def read_manifest(folder: Path) -> Manifest:
             raise ModelError(f"{path} has format {found}; this version reads format {FORMAT}")
         manifest = Manifest(**given)
         missing = set(GRAPHS) - set(manifest.graphs)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        unchecked = {graph["file"] for graph in manifest.graphs.values()} - set(manifest.files)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"cannot read {path}: {error}") from error
     if missing:
         raise ModelError(f"{path} lacks the graph {min(missing)}")
+    if unchecked:
+        raise ModelError(f"{path} has no checksum of {min(unchecked)}")
+    outside = [name for name in manifest.files if Path(name).name != name]
+    if outside:
+        raise ModelError(f"{path} names {outside[0]}, which is not a file beside it")
     return manifest
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -188,6 +190,26 @@ def test_damaged_graphs_are_refused(checkpoint: Path) -> None:
 def test_broken_manifests_are_refused(checkpoint: Path, text: str, reason: str) -> None:
     (checkpoint / "onnx" / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match=reason):
+        read_manifest(checkpoint / "onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda given: given["files"].pop("name.onnx"), "no checksum of name.onnx"),
+        (lambda given: given["files"].update({"../config.json": "0"}), "not a file beside it"),
+        (lambda given: given["graphs"].pop("region"), "lacks the graph region"),
+        (lambda given: given["graphs"]["region"].pop("file"), "cannot read"),
+    ],
+)
+def test_manifests_that_promise_too_little_are_refused(
+    checkpoint: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    path = checkpoint / "onnx" / "manifest.json"
+    given = json.loads(path.read_text())
+    change(given)
+    path.write_text(json.dumps(given))
+    with pytest.raises(ModelError, match=re.escape(reason)):
         read_manifest(checkpoint / "onnx")
 
 
