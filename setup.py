@@ -15,15 +15,15 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 
 
-class BuildWithModels(build_py):
-    """Put the shipped models beside the code, where rose_ros.paths looks for them."""
+class BuildWithFiles(build_py):
+    """Put the shipped models and messages beside the code, where rose_ros.paths looks for them."""
 
     def run(self) -> None:
-        """Build the modules, then copy models/ into the package."""
+        """Build the modules, then copy models/ and msg/ into the package."""
         super().run()
         if self.editable_mode:
-            return  # the checkout's models/ are found as they are
-        for source, target in self.model_files():
+            return  # those of the checkout are found as they are
+        for source, target in self.shipped_files():
             self.mkpath(str(target.parent))
             self.copy_file(str(source), str(target))
 
@@ -32,15 +32,15 @@ class BuildWithModels(build_py):
         outputs: list[str] = super().get_outputs(include_bytecode)
         if self.editable_mode:
             return outputs
-        return outputs + [str(target) for _, target in self.model_files()]
+        return outputs + [str(target) for _, target in self.shipped_files()]
 
-    def model_files(self) -> list[tuple[Path, Path]]:
-        """Pair each model file with its place in the build."""
-        models = ROOT / "models"
-        target = Path(self.build_lib) / "rose_ros" / "models"
+    def shipped_files(self) -> list[tuple[Path, Path]]:
+        """Pair each file with its place in the build."""
+        package = Path(self.build_lib) / "rose_ros"
         return [
-            (path, target / path.relative_to(models))
-            for path in sorted(models.rglob("*"))
+            (path, package / name / path.relative_to(ROOT / folder))
+            for folder, name in (("models", "models"), ("msg", "definitions"))
+            for path in sorted((ROOT / folder).rglob("*"))
             if path.is_file()
         ]
 
@@ -69,6 +69,7 @@ setup(
         "onnxruntime>=1.23",
         "opencv-python-headless>=4.10",
         "rich>=13",
+        "rosbags>=0.11",
         "safetensors>=0.5",
         "scipy>=1.13",
         "tokenizers>=0.22",
@@ -91,5 +92,5 @@ setup(
         ],
     },
     entry_points={"console_scripts": ["rose_ros = rose_ros.cli:main"]},
-    cmdclass={"build_py": BuildWithModels},
+    cmdclass={"build_py": BuildWithFiles},
 )

@@ -38,3 +38,7 @@ class TrainingError(RoseError):
 
 class ExportError(RoseError):
     """A model cannot be exported, or what was exported does not agree with it."""
+
+
+class RecordingError(RoseError):
+    """A recording cannot be read, or its result cannot be written."""

@@ -1,4 +1,4 @@
-"""Where the shipped models lie: in a checkout, in colcon's install space or in a pip install."""
+"""Where shipped files lie: in a checkout, in colcon's install space or in a pip install."""
 
 from __future__ import annotations
 
@@ -14,11 +14,27 @@ CONFIG_FILE = "config.json"
 def model_folders() -> list[Path]:
     """List the folders that may hold shipped models, existing or not, the first wins."""
     package = Path(__file__).resolve().parent
-    folders = [package.parent / "models", package / "models"]
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        if prefix:
-            folders.append(Path(prefix) / "share" / "rose_ros" / "models")
-    return folders
+    return [package.parent / "models", package / "models", *_shared("models")]
+
+
+def message_definitions() -> dict[str, str]:
+    """Return the text of each message definition by name, e.g. "Segment"; empty if none is found.
+
+    They are the files of msg/: beside the package, inside it, or in colcon's install space.
+    """
+    package = Path(__file__).resolve().parent
+    # Not rose_ros/msg inside the package: that is where rosidl's generated code goes.
+    for folder in (package.parent / "msg", package / "definitions", *_shared("msg")):
+        if (folder / "SegmentArray.msg").is_file():
+            files = sorted(folder.glob("*.msg"))
+            return {file.stem: file.read_text(encoding="utf-8") for file in files}
+    return {}
+
+
+def _shared(name: str) -> list[Path]:
+    """List the folders ``name`` that ROS prefixes may share for this package."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return [Path(prefix) / "share" / "rose_ros" / name for prefix in prefixes if prefix]
 
 
 def shipped_models() -> list[str]:

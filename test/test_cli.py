@@ -95,7 +95,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "--json" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", "segment", "evaluate", "render"])
+@pytest.mark.parametrize("command", ["", "segment", "bag", "evaluate", "render"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys\nfrom rose_ros.cli import main\n"
@@ -119,6 +119,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         ["fly"],
         ["segment"],
         ["segment", "a.png"],
+        ["bag", "recording", "--out", "x"],
         ["render", "--out", "x", "--scenes", "0"],
         ["render", "--out", "x", "--scenes", "many"],
         ["evaluate", "--split", "unseen"],

@@ -222,9 +222,7 @@ class RoseModel(PreTrainedModel):
         """
         side = self.config.patches_per_side
         patches = encoding.patches.transpose(1, 2).unflatten(2, (side, side))
-        return self.region_embedding(
-            category_embeddings, pool(patches, masks), pool(encoding.embedding, masks)
-        )
+        return self.region_embedding(category_embeddings, patches, encoding.embedding, masks)
 
     def name_hidden(self, region_tokens: Tensor, input_ids: Tensor, dropped: Tensor) -> Tensor:
         """Run the naming instruction over regions (training).
@@ -294,17 +292,6 @@ class RoseModel(PreTrainedModel):
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
-
-
-def pool(features: Tensor, masks: Tensor) -> Tensor:
-    """Average features under masks.
-
-    features: (batch, channels, height, width); masks: (batch, n, any, any) in [0, 1].
-    Returns (batch, n, channels); zeros under an empty mask.
-    """
-    weights = functional.interpolate(masks, features.shape[-2:], mode="area").flatten(2)
-    total = weights.sum(-1, keepdim=True).clamp(min=1e-4)
-    return (weights / total).to(features.dtype) @ features.flatten(2).transpose(1, 2)
 
 
 def _cache(prefix: KeyValues) -> DynamicCache:

@@ -44,11 +44,13 @@ class Fix:
 
 
 def steady_view(planner: Planner, seconds: float) -> View | None:
-    """Return a view with things that were seen a few times; None when time is over."""
+    """Return a new view with things that were seen a few times; None when time is over."""
+    asked = time.time()
 
     def ready() -> View | None:
         view = planner.view
-        return view if view is not None and things(planner, view) else None
+        fresh = view is not None and view.published > asked
+        return view if view is not None and fresh and things(planner, view) else None
 
     return wait_for(ready, seconds)
 

@@ -33,9 +33,13 @@ _REPLY_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One published frame: the message, its content and the image it was made from."""
+    """One published frame: the message, its content and the image it was made from.
+
+    published: seconds since 1970.
+    """
 
     message: SegmentArray
+    published: float
     frame: SegmentedFrame
     image: NDArray[np.uint8]
 
@@ -62,7 +66,8 @@ class Planner(Node):
         self._view: View | None = None
         self._lock = threading.Lock()
         self.create_subscription(SegmentArray, "segments", self._on_segments, 5)
-        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        # Deep: each array needs exactly its own image, so as few as possible may be lost.
+        qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
         self.create_subscription(Image, "image", self._on_image, qos)
         self._refine = self.create_client(Refine, "refine")
         self._find = self.create_client(Find, "find")
@@ -121,7 +126,7 @@ class Planner(Node):
         with self._lock:
             image = self._images.get(stamp_ns)
         if image is not None:
-            self._view = View(message, frame_from_message(message), image_to_rgb(image))
+            self._view = View(message, published, frame_from_message(message), image_to_rgb(image))
 
 
 def wait_for(condition: Callable[[], T | None], seconds: float) -> T | None:

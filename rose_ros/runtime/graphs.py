@@ -135,35 +135,22 @@ class DecodeGraph(nn.Module):
 
 
 class RegionGraph(nn.Module):
-    """Mask logits and category embeddings to region tokens.
-
-    Pooling under a mask averages it over the cells of a grid, which are two constant matrices
-    here: ``functional.interpolate(mode="area")`` has no operator in ONNX.
-    """
-
-    patch_cells: Tensor
-    sam_cells: Tensor
+    """Mask logits and category embeddings to region tokens."""
 
     def __init__(self, model: RoseModel) -> None:
         super().__init__()
         self.model = model
-        side = model.config.mask_size
-        vision = model.config.sam_config.vision_config
-        for name, cells in (
-            ("patch_cells", model.config.patches_per_side),
-            ("sam_cells", vision.image_size // vision.patch_size),
-        ):
-            self.register_buffer(name, _cells(side, cells), persistent=False)
 
     def forward(
         self, patches: Tensor, embedding: Tensor, category_embeddings: Tensor, logits: Tensor
     ) -> Tensor:
         """(1, n, width) and (1, n, side, side) -> (1, n, width)."""
-        masks = logits.sigmoid()
+        side = self.model.config.patches_per_side
         return self.model.region_embedding(
             category_embeddings,
-            _pool(patches, self.patch_cells @ masks @ self.patch_cells.T),
-            _pool(embedding.flatten(2).transpose(1, 2), self.sam_cells @ masks @ self.sam_cells.T),
+            patches.transpose(1, 2).unflatten(2, (side, side)),
+            embedding,
+            logits.sigmoid(),
         )
 
 

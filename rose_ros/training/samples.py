@@ -23,8 +23,11 @@ from rose_ros.training.targets import PatchTargets, low_resolution, patch_target
 Array = NDArray[Any]
 Sample = dict[str, Array]
 
-#: Masks decoded per pass in training.
-DENSE_PROMPTS, SPARSE_PROMPTS = 8, 2
+#: Instances per pass in training: those of a dense pass, all of which are named, and those of
+#: the other passes. Masks are what costs most, so only the first few of a pass are decoded.
+DENSE_REGIONS, SPARSE_REGIONS = 12, 2
+DECODED = 5
+POINTS = 8
 NAME_TOKENS = 24
 IGNORED = -100
 
@@ -95,7 +98,7 @@ class Samples(Dataset[Sample]):
         sample: Sample = {"image": image}
         if self.stage == "points":
             return sample | self._points(instances, rng)
-        sample |= self._pass("dense", EVERYTHING, instances, DENSE_PROMPTS, rng)
+        sample |= self._pass("dense", EVERYTHING, instances, DENSE_REGIONS, rng)
         if self.stage == "converse":
             sample |= self._find(view, rng) | self._refine(view, rng)
         return sample
@@ -103,21 +106,21 @@ class Samples(Dataset[Sample]):
     def _points(self, instances: Sequence[Instance], rng: np.random.Generator) -> Sample:
         side = self.processor.config.mask_size
         large = [one for one in instances if np.count_nonzero(one.mask) >= MIN_AREA]
-        points = np.zeros((DENSE_PROMPTS, 2), np.float32)
-        masks = np.zeros((DENSE_PROMPTS, side, side), np.float32)
-        chosen = rng.permutation(len(large))[:DENSE_PROMPTS]
+        points = np.zeros((POINTS, 2), np.float32)
+        masks = np.zeros((POINTS, side, side), np.float32)
+        chosen = rng.permutation(len(large))[:POINTS]
         for row, which in enumerate(chosen):
             mask = large[which].mask
             inside = np.flatnonzero(mask)
             y, x = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
             points[row] = (x + 0.5) / mask.shape[1], (y + 0.5) / mask.shape[0]
             masks[row] = low_resolution(mask, side)
-        valid = np.arange(DENSE_PROMPTS) < len(chosen)
+        valid = np.arange(POINTS) < len(chosen)
         return {"points": points, "dense_masks": masks, "dense_valid": valid}
 
     def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         text, instances = _described(view, rng)
-        return self._pass("find", find_prompt(text), instances, SPARSE_PROMPTS, rng)
+        return self._pass("find", find_prompt(text), instances, SPARSE_REGIONS, rng)
 
     def _refine(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         correction = correct(view, rng)
@@ -130,7 +133,7 @@ class Samples(Dataset[Sample]):
                 Instance(mask, name)
                 for mask, name in zip(correction.target_masks, correction.target_names, strict=True)
             ]
-        sample = self._pass("refine", refine_prompt(label, text), instances, SPARSE_PROMPTS, rng)
+        sample = self._pass("refine", refine_prompt(label, text), instances, SPARSE_REGIONS, rng)
         config = self.processor.config
         share = low_resolution(previous, config.mask_size)
         shares, logits = previous_inputs(share[None], config.grid)
@@ -141,18 +144,18 @@ class Samples(Dataset[Sample]):
         kind: str,
         text: str,
         instances: Sequence[Instance],
-        prompts: int,
+        regions: int,
         rng: np.random.Generator,
     ) -> Sample:
         """Make the targets of one perception pass and of the names of what it finds."""
         config = self.processor.config
         targets = patch_targets([one.mask for one in instances], config.grid, MIN_AREA)
         homes = np.flatnonzero(targets.home >= 0)
-        chosen = rng.permutation(homes)[:prompts]
-        patches = np.zeros(prompts, np.int64)
-        masks = np.zeros((prompts, config.mask_size, config.mask_size), np.float32)
-        names = np.zeros((prompts, NAME_TOKENS), np.int64)
-        labels = np.full((prompts, NAME_TOKENS), IGNORED, np.int64)
+        chosen = rng.permutation(homes)[:regions]
+        patches = np.zeros(regions, np.int64)
+        masks = np.zeros((regions, config.mask_size, config.mask_size), np.float32)
+        names = np.zeros((regions, NAME_TOKENS), np.int64)
+        labels = np.full((regions, NAME_TOKENS), IGNORED, np.int64)
         names[:, 0] = self.processor.token("<region>")
         for row, which in enumerate(chosen):
             patches[row] = _near_home(targets, int(which), rng)
@@ -166,7 +169,7 @@ class Samples(Dataset[Sample]):
             f"{kind}_positive": targets.positive,
             f"{kind}_patches": patches,
             f"{kind}_masks": masks,
-            f"{kind}_valid": np.arange(prompts) < len(chosen),
+            f"{kind}_valid": np.arange(regions) < len(chosen),
             f"{kind}_names": names,
             f"{kind}_labels": labels,
             f"{kind}_text": padded,

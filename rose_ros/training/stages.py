@@ -10,9 +10,13 @@ from torch import Tensor, nn
 
 from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
+from rose_ros.training.samples import DECODED
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
+
+#: Naming weighs more than its value: nouns are what takes longest to learn.
+WEIGHTS = {"naming": 3.0}
 
 #: Share of answer words whose embedding is blanked, so that the noun is read from the region and
 #: not guessed from its colour.
@@ -69,7 +73,7 @@ STAGES = {
     for stage in (
         Stage("points", 1e-3, learn_points),
         Stage("perceive", 8e-4, learn_perception),
-        Stage("converse", 6e-4, learn_conversation),
+        Stage("converse", 8e-4, learn_conversation),
     )
 }
 
@@ -100,7 +104,7 @@ def _learn_pass(
         batch[f"{kind}_text_mask"],
         batch["refine_share"] if refining else None,
     )
-    patches = batch[f"{kind}_patches"]
+    patches = batch[f"{kind}_patches"][:, :DECODED]
     logits, quality = model.decode_masks(
         encoding.embedding,
         _at(perception.mask_embeddings, patches),
@@ -122,11 +126,11 @@ def _regions(
     batch: Batch,
     kind: str,
 ) -> Tensor:
-    """Make region tokens under the true mask or, as often, under the decoded one."""
-    patches = batch[f"{kind}_patches"]
+    """Make region tokens under the true mask or, as often, under the decoded one, if any."""
+    patches, masks = batch[f"{kind}_patches"], batch[f"{kind}_masks"].clone()
     decoded = logits.detach().float().sigmoid()
-    own = torch.rand(patches.shape, device=patches.device)[..., None, None] < 0.5
-    masks = torch.where(own, decoded, batch[f"{kind}_masks"])
+    own = torch.rand(logits.shape[:2], device=logits.device)[..., None, None] < 0.5
+    masks[:, :DECODED] = torch.where(own, decoded, masks[:, :DECODED])
     return model.region_tokens(encoding, _at(perception.category_embeddings, patches), masks)
 
 
@@ -143,7 +147,8 @@ def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losse
 
 
 def _mask_losses(logits: Tensor, quality: Tensor, batch: Batch, kind: str) -> Losses:
-    target, valid = batch[f"{kind}_masks"], batch[f"{kind}_valid"]
+    decoded = logits.shape[1]
+    target, valid = batch[f"{kind}_masks"][:, :decoded], batch[f"{kind}_valid"][:, :decoded]
     return {
         f"{kind}_mask": mask_loss(logits, target, valid),
         f"{kind}_quality": quality_loss(quality, logits, target, valid),

@@ -26,7 +26,7 @@ from rose_ros.training.preparation import make_processor
 from rose_ros.training.reporting import Bar, Curve
 from rose_ros.training.samples import Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
-from rose_ros.training.stages import STAGES, Stage, parameter_groups, start_from_points
+from rose_ros.training.stages import STAGES, WEIGHTS, Stage, parameter_groups, start_from_points
 
 Batch = dict[str, torch.Tensor]
 
@@ -143,7 +143,7 @@ def _step(
     kind = torch.device(options.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=_use_bf16(options, kind)):
         losses = stage.losses(model, batch)
-    total = torch.stack([value.float() for value in losses.values()]).sum()
+    total = torch.stack([WEIGHTS.get(key, 1.0) * one.float() for key, one in losses.items()]).sum()
     if not bool(total.isfinite()):
         raise TrainingError(f"the loss is not finite: { {k: float(v) for k, v in losses.items()} }")
     optimizer.zero_grad(set_to_none=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rose_ros.model.configuration import RoseConfig
-from rose_ros.model.modeling import ImageEncoding, RoseModel, pool
+from rose_ros.model.heads import look, pool, windows
+from rose_ros.model.modeling import ImageEncoding, RoseModel
 
 PATCHES, SUPER_PATCHES = 36, 9
 
@@ -154,6 +155,17 @@ def test_pool_averages_under_the_mask() -> None:
     masks[0, 1, 6:, 4:] = 1.0
     assert pool(features, masks).flatten().tolist() == [0.0, 14.5]
     assert pool(features, torch.zeros(1, 1, 8, 8)).item() == 0.0
+
+
+def test_a_window_is_where_the_mask_is() -> None:
+    masks = torch.zeros(1, 1, 80, 80)
+    masks[..., 20:40, 50:60] = 1.0
+    centres, extent = windows(masks)
+    torch.testing.assert_close(centres[0, 0], torch.tensor([55 / 80, 30 / 80]))
+    assert 10 / 80 < extent.item() < 15 / 80
+    seen = look(masks, centres, extent, 8).reshape(8, 8)
+    assert seen[3:5, 3:5].min() == 1.0
+    assert seen[:, 0].max() < 0.5
 
 
 @pytest.mark.parametrize("evidence", ["category", "pooled"])

@@ -25,6 +25,7 @@ ROSDEP_KEYS = {
 FROM_PIP = {
     "embreex",
     "onnxruntime",
+    "rosbags",
     "safetensors",
     "tokenizers",
     "torch",

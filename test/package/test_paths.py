@@ -80,3 +80,18 @@ def test_a_file_and_an_empty_name_are_refused(share: Path, tmp_path: Path) -> No
 def test_the_models_of_this_checkout_are_found() -> None:
     checkout = Path(__file__).resolve().parents[2] / "models"
     assert checkout in paths.model_folders()
+
+
+def test_message_definitions_are_those_of_the_checkout() -> None:
+    definitions = paths.message_definitions()
+    folder = Path(__file__).resolve().parents[2] / "msg"
+    assert definitions == {file.stem: file.read_text() for file in folder.glob("*.msg")}
+
+
+def test_message_definitions_are_found_in_colcons_share(share: Path) -> None:
+    assert paths.message_definitions() == {}
+    folder = share.parent / "msg"
+    folder.mkdir()
+    (folder / "SegmentArray.msg").write_text("string camera\n")
+    (folder / "SegmentArray.idl").write_text("module")
+    assert paths.message_definitions() == {"SegmentArray": "string camera\n"}

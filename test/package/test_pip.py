@@ -1,4 +1,4 @@
-"""The package as pip builds it: all modules that need no ROS, and the models inside."""
+"""The package as pip builds it: all modules that need no ROS, and what is shipped inside."""
 
 from __future__ import annotations
 
@@ -34,16 +34,20 @@ def test_every_module_but_the_node_is_there(built: Path) -> None:
     assert (built / "py.typed").is_file()
 
 
-def test_the_models_are_inside_and_found(built: Path, tmp_path: Path) -> None:
+def test_the_models_and_messages_are_inside_and_found(built: Path, tmp_path: Path) -> None:
     models = ROOT / "models"
     files = [path.relative_to(models) for path in models.rglob("*") if path.is_file()]
     assert files
     for file in files:
         assert (built / "models" / file).read_bytes() == (models / file).read_bytes()
+    definitions = ROOT / "msg"
+    for file in definitions.glob("*.msg"):
+        assert (built / "definitions" / file.name).read_bytes() == file.read_bytes()
     names = sorted(config.parent.name for config in models.glob("*/config.json"))
     program = (
         "import rose_ros.paths as paths; print(paths.model_folders()[1]);"
-        "print([paths.find_model(name).name for name in paths.shipped_models()])"
+        "print([paths.find_model(name).name for name in paths.shipped_models()]);"
+        "print(sorted(paths.message_definitions()))"
     )
     result = subprocess.run(
         [sys.executable, "-c", program],
@@ -54,4 +58,5 @@ def test_the_models_are_inside_and_found(built: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert result.stdout.splitlines() == [str(built / "models"), str(names)]
+    messages = sorted(file.stem for file in definitions.glob("*.msg"))
+    assert result.stdout.splitlines() == [str(built / "models"), str(names), str(messages)]

@@ -18,7 +18,7 @@ from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS
 from rose_ros.model.configuration import rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.training.preparation import make_processor
-from rose_ros.training.samples import DENSE_PROMPTS, IGNORED, Samples, to_tensors
+from rose_ros.training.samples import DENSE_REGIONS, IGNORED, Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
 
 SCENES = 12
@@ -107,7 +107,7 @@ def test_samples_are_a_function_of_their_index(scenes: Path) -> None:
     for key, value in first[2].items():
         np.testing.assert_array_equal(value, again[2][key], err_msg=key)
     batch = to_tensors([first[0], first[1]])
-    assert batch["dense_masks"].shape == (2, DENSE_PROMPTS, 80, 80)
+    assert batch["dense_masks"].shape == (2, DENSE_REGIONS, 80, 80)
     assert batch["refine_previous"].shape == (2, 1, 80, 80)
     assert batch["find_text"].shape == batch["find_text_mask"].shape
 

@@ -1,0 +1,1 @@
+"""Recordings (rosbag2, MCAP) in and out, without ROS."""

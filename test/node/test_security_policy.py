@@ -1,0 +1,112 @@
+"""security/policy.xml allows what the running nodes have, and nothing that they do not have."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rclpy.node import Node
+
+from rose_ros.node.planner import Planner
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = ROOT / "security" / "policy.xml"
+#: Who uses them is decided by parameters: use_sim_time, and what the planner shows.
+SOMETIMES = {"/clock"}
+
+Graph = dict[str, set[str]]
+
+
+def allowed(enclave: str) -> Graph:
+    """List what an enclave may do: by publish, subscribe, reply and request."""
+    found: Graph = {kind: set() for kind in ("publish", "subscribe", "reply", "request")}
+    (node,) = ElementTree.parse(POLICY).getroot().findall(f"enclaves/enclave[@path='{enclave}']")
+    for rules in node.findall("profiles/profile/*"):
+        assert rules.tag in ("topics", "services")
+        for kind, qualifier in rules.attrib.items():
+            assert qualifier == "ALLOW"
+            assert kind in (
+                ("publish", "subscribe") if rules.tag == "topics" else ("reply", "request")
+            )
+            found[kind] |= {element.text or "" for element in rules}
+    return found
+
+
+def graph(observer: Node, name: str, namespace: str) -> Graph:
+    """List what a running node has, as others on the network see it."""
+    calls: dict[str, Callable[..., Any]] = {
+        "publish": observer.get_publisher_names_and_types_by_node,
+        "subscribe": observer.get_subscriber_names_and_types_by_node,
+        "reply": observer.get_service_names_and_types_by_node,
+        "request": observer.get_client_names_and_types_by_node,
+    }
+    return {kind: {item for item, _ in call(name, namespace)} for kind, call in calls.items()}
+
+
+@pytest.fixture(scope="module")
+def perception(robot: Any, start: Callable[..., Any]) -> Iterator[Graph]:
+    """What the active perception node has."""
+    with start() as process:
+        robot.wait_for_state("active", process)
+        robot.wait_until(
+            lambda: (
+                "/camera/image" in graph(robot.node, "perception", "/rose")["subscribe"]
+                and "/rose/segments" in graph(robot.node, "perception", "/rose")["publish"]
+            ),
+            "the node's topics",
+        )
+        yield graph(robot.node, "perception", "/rose")
+
+
+def test_the_perception_node_may_do_what_it_does_and_nothing_else(perception: Graph) -> None:
+    for kind, names in allowed("/rose/perception").items():
+        assert names - SOMETIMES == perception[kind], kind
+
+
+def test_the_planner_may_do_what_it_does_and_clear(robot: Any) -> None:
+    planner = Planner(context=robot.context, namespace="/rose")
+    try:
+        robot.wait_until(
+            lambda: "/rose/planner/list_parameters" in _own(robot, planner)["reply"],
+            "the planner's services",
+        )
+        has = _own(robot, planner)
+    finally:
+        planner.destroy_node()
+    # The demo's planner looks at its own image topic, and clears nothing.
+    has["subscribe"] = {"/camera/image" if t == "/rose/image" else t for t in has["subscribe"]}
+    has["request"].add("/rose/clear_refinements")
+    for kind, names in allowed("/rose/planner").items():
+        assert names - SOMETIMES == has[kind], kind
+
+
+def _own(robot: Any, planner: Planner) -> Graph:
+    return graph(robot.node, planner.get_name(), planner.get_namespace())
+
+
+def test_roles_are_kept_apart(perception: Graph) -> None:
+    planner, operator = allowed("/rose/planner"), allowed("/rose/operator")
+    assert planner["request"] == {"/rose/clear_refinements", "/rose/find", "/rose/refine"}
+    assert not planner["request"] & operator["request"]
+    assert planner["request"] | operator["request"] == perception["reply"]
+    own = perception["publish"] - {"/rosout", "/parameter_events"}
+    assert not (planner["publish"] | operator["publish"]) & own
+    assert allowed("/rose/perception")["request"] == set()
+    assert operator["subscribe"] >= own
+
+
+def test_names_are_absolute_and_plain() -> None:
+    root = ElementTree.parse(POLICY).getroot()
+    names = [element.text or "" for tag in ("topic", "service") for element in root.iter(tag)]
+    assert len(names) > 40
+    for name in names:
+        assert name.startswith("/")
+        assert not set(name) & set("*?[]~ "), name
+
+
+def test_the_policy_is_installed() -> None:
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    assert "install(DIRECTORY config launch models rviz security" in cmake
