@@ -66,6 +66,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "numpy>=2.0",
+        "onnxruntime>=1.23",
         "opencv-python-headless>=4.10",
         "rich>=13",
         "rosbags>=0.11",
@@ -76,10 +77,13 @@ setup(
         "transformers>=5.20,<6",
     ],
     extras_require={
+        "export": ["embreex>=4.4", "onnx>=1.18", "onnxscript>=0.7", "trimesh>=4.5"],
         "train": ["embreex>=4.4", "trimesh>=4.5"],
         "test": [
             "embreex>=4.4",
             "hypothesis>=6",
+            "onnx>=1.18",
+            "onnxscript>=0.7",
             "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-timeout>=2.3",

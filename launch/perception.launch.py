@@ -41,7 +41,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "runtime",
         default_value="",
-        description="What runs the network, for example torch. Empty: as in params_file.",
+        description="What runs the network: auto, torch or onnx. Empty: as in params_file.",
     ),
     DeclareLaunchArgument(
         "device",

@@ -1,4 +1,4 @@
-"""The command line: segment, bag, train, evaluate and render, each in its own module.
+"""The command line: segment, bag, train, evaluate, export and render, each in its own module.
 
 Exit codes: 0 done, 1 an error that is explained on stderr, 2 wrong usage, 130 interrupted.
 Nothing heavy is imported before a command runs, so that ``--help`` is instant.
@@ -21,6 +21,7 @@ COMMANDS = {
     "bag": ("rose_ros.commands.bag", "segment a recording, without ROS"),
     "train": ("rose_ros.commands.train", "train a model on tabletop scenes"),
     "evaluate": ("rose_ros.commands.evaluate", "measure a model"),
+    "export": ("rose_ros.commands.export", "write the graphs of a model for ONNX Runtime"),
     "render": ("rose_ros.commands.render", "write tabletop scenes to files"),
 }
 

@@ -36,5 +36,9 @@ class TrainingError(RoseError):
     """Training cannot start or go on."""
 
 
+class ExportError(RoseError):
+    """A model cannot be exported, or what was exported does not agree with it."""
+
+
 class RecordingError(RoseError):
     """A recording cannot be read, or its result cannot be written."""

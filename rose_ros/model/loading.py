@@ -12,9 +12,10 @@ from rose_ros.errors import ModelError
 from rose_ros.model.modeling import RoseModel
 
 
-def load_model(folder: Path) -> RoseModel:
+def load_model(folder: Path, *, attention: str | None = None) -> RoseModel:
     """Load weights from a checkpoint folder in float32, ready to run.
 
+    ``attention`` names an implementation of transformers, such as "eager"; None lets it choose.
     Raises ``ModelError`` with the path and the reason when a file is missing, broken or does not
     belong to the configuration. Nothing is downloaded and no code of the checkpoint runs.
     """
@@ -29,6 +30,7 @@ def load_model(folder: Path) -> RoseModel:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            attn_implementation=attention,
         )
     except Exception as error:  # transformers, safetensors and json each raise their own kinds
         raise ModelError(f"cannot load the checkpoint in {folder}: {error}") from error

@@ -22,9 +22,18 @@ ROSDEP_KEYS = {
     "yaml": "python3-yaml",
 }
 # What rosdep does not know; pinned in requirements/core.txt.
-FROM_PIP = {"embreex", "rosbags", "safetensors", "tokenizers", "torch", "transformers", "trimesh"}
+FROM_PIP = {
+    "embreex",
+    "onnxruntime",
+    "rosbags",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trimesh",
+}
 # What some commands offer on top, imported where it is used and pinned in requirements/dev.txt.
-OPTIONAL = {"pycocotools", "torchmetrics"}
+OPTIONAL = {"onnx_ir", "pycocotools", "torchmetrics"}
 
 
 def imported_modules(folder: Path) -> dict[str, Path]:

@@ -1,0 +1,175 @@
+"""ONNX Runtime answers as PyTorch does, call by call, and needs none of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rose_ros.errors import RuntimeUnavailableError
+from rose_ros.runtime.base import Candidates, Runtime
+from rose_ros.runtime.onnx import OnnxRuntime
+from rose_ros.runtime.torch import TorchRuntime
+
+IMAGE = np.random.default_rng(5).integers(0, 256, (30, 50, 3), np.uint8)
+MASK = np.zeros((30, 50), bool)
+MASK[5:20, 10:35] = True
+CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def onnx(exported: Path) -> Runtime:
+    return OnnxRuntime(exported, threads=1)
+
+
+@pytest.fixture(scope="module")
+def torch(exported: Path) -> Runtime:
+    return TorchRuntime(exported, device="cpu")
+
+
+def some(runtime: Runtime, count: int = 9) -> Candidates:
+    """Candidates far from each other, so that masks and names are, too."""
+    found = runtime.perceive(runtime.encode(IMAGE), "Segment everything.")
+    scale = np.linspace(-3.0, 3.0, len(found), dtype=np.float32)[:, None]
+    changed = Candidates(
+        found.objectness,
+        found.centres,
+        found.mask_embeddings * scale,
+        found.category_embeddings * 20 * scale,
+    )
+    return changed.take(np.arange(count))
+
+
+def test_encodings_describe_the_same_image(onnx: Runtime, torch: Runtime) -> None:
+    mine, theirs = onnx.encode(IMAGE), torch.encode(IMAGE)
+    assert (mine.height, mine.width) == (theirs.height, theirs.width) == (30, 50)
+    assert mine.content == theirs.content
+    np.testing.assert_allclose(mine.features["patches"], theirs.features.patches, **CLOSE)
+    np.testing.assert_allclose(mine.features["embedding"], theirs.features.embedding, **CLOSE)
+    for (keys, values), layer in zip(theirs.features.prefix, mine.features["prefix"], strict=True):
+        np.testing.assert_allclose(layer[0], keys, **CLOSE)
+        np.testing.assert_allclose(layer[1], values, **CLOSE)
+
+
+@pytest.mark.parametrize("text", ["S", "Segment everything.", "Segment the red mug. " * 20])
+@pytest.mark.parametrize("previous", [None, MASK], ids=["first", "revised"])
+def test_candidates_agree(
+    onnx: Runtime, torch: Runtime, text: str, previous: np.ndarray | None
+) -> None:
+    given = onnx.perceive(onnx.encode(IMAGE), text, previous)
+    wanted = torch.perceive(torch.encode(IMAGE), text, previous)
+    for field in ("objectness", "centres", "mask_embeddings", "category_embeddings"):
+        one, two = getattr(given, field), getattr(wanted, field)
+        assert one.dtype == two.dtype == np.float32
+        np.testing.assert_allclose(one, two, err_msg=field, **CLOSE)
+
+
+def test_a_previous_mask_changes_the_answer(onnx: Runtime) -> None:
+    encoding, candidates = onnx.encode(IMAGE), some(onnx, 3)
+    plain = onnx.perceive(encoding, "Segment it.")
+    revised = onnx.perceive(encoding, "Segment it.", MASK)
+    assert not np.allclose(plain.objectness, revised.objectness)
+    first = onnx.decode(encoding, candidates)
+    assert not np.allclose(first.logits, onnx.decode(encoding, candidates, MASK).logits)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+@pytest.mark.parametrize("previous", [None, MASK], ids=["first", "revised"])
+def test_masks_agree(
+    onnx: Runtime, torch: Runtime, count: int, previous: np.ndarray | None
+) -> None:
+    candidates = some(torch, count)
+    given = onnx.decode(onnx.encode(IMAGE), candidates, previous)
+    wanted = torch.decode(torch.encode(IMAGE), candidates, previous)
+    assert given.logits.shape == wanted.logits.shape == (count, 24, 24)
+    assert np.abs(wanted.logits).max() > 0.05, "too flat to compare"
+    np.testing.assert_allclose(given.logits, wanted.logits, **CLOSE)
+    np.testing.assert_allclose(given.quality, wanted.quality, **CLOSE)
+
+
+def test_names_agree(onnx: Runtime, torch: Runtime) -> None:
+    candidates = some(torch)
+    logits = torch.decode(torch.encode(IMAGE), candidates).logits
+    given = onnx.name(onnx.encode(IMAGE), logits, candidates.category_embeddings)
+    wanted = torch.name(torch.encode(IMAGE), logits, candidates.category_embeddings)
+    assert [name.text for name in given] == [name.text for name in wanted]
+    assert len({name.text for name in wanted}) > 1, "every region has the same name"
+    np.testing.assert_allclose([n.score for n in given], [n.score for n in wanted], **CLOSE)
+
+
+def test_names_of_a_batch_equal_names_one_by_one(onnx: Runtime) -> None:
+    candidates = some(onnx)
+    encoding = onnx.encode(IMAGE)
+    logits = onnx.decode(encoding, candidates).logits
+    together = onnx.name(encoding, logits, candidates.category_embeddings)
+    for index, name in enumerate(together):
+        row = slice(index, index + 1)
+        (alone,) = onnx.name(encoding, logits[row], candidates.category_embeddings[row])
+        assert alone.text == name.text
+        assert alone.score == pytest.approx(name.score, abs=1e-5)
+
+
+def test_naming_ends_at_the_end_token(onnx: OnnxRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that ended stay ended, and score only what was said up to the end."""
+    end, said = onnx._manifest.end_token_id, iter([[7, 0], [0, 9], [9, 9]])
+    run = onnx._run
+
+    def scripted(graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        new_cache = run(graph, **inputs)[2]
+        words = [end if word == 0 else word for word in next(said)]
+        return [np.asarray(words), np.asarray([0.5, 0.25], np.float32), new_cache]
+
+    monkeypatch.setattr(onnx, "_run", scripted)
+    ids, scores = onnx._name(np.zeros((2, 24), np.float32))
+    assert ids.tolist() == [[7, end, end, end, end], [end] * 5]
+    assert scores.tolist() == [0.5, 0.25]
+
+
+def test_nothing_gives_nothing(onnx: Runtime) -> None:
+    encoding, none = onnx.encode(IMAGE), some(onnx, 0)
+    decoded = onnx.decode(encoding, none)
+    assert decoded.logits.shape == (0, 24, 24)
+    assert decoded.quality.shape == (0,)
+    assert onnx.name(encoding, decoded.logits, none.category_embeddings) == []
+
+
+def test_an_encoding_can_be_asked_again_and_again(onnx: Runtime) -> None:
+    encoding = onnx.encode(IMAGE)
+    before = onnx.perceive(encoding, "Segment everything.")
+    onnx.perceive(encoding, "Segment the blue bowl.", MASK)
+    np.testing.assert_array_equal(
+        onnx.perceive(encoding, "Segment everything.").objectness, before.objectness
+    )
+
+
+def test_a_gpu_is_refused_with_a_way_out(exported: Path) -> None:
+    with pytest.raises(RuntimeUnavailableError, match=r"runs on the CPU.*runtime torch"):
+        OnnxRuntime(exported, device="cuda:0")
+
+
+def test_neither_torch_nor_transformers_is_imported(
+    exported: Path, python_environment: Callable[[], dict[str, str]]
+) -> None:
+    program = f"""
+import sys
+import numpy as np
+import rose_ros
+perceiver = rose_ros.load({str(exported)!r})
+assert perceiver.runtime.kind == "onnx", perceiver.runtime.kind
+perceiver.segment(np.zeros((30, 50, 3), np.uint8))
+perceiver.segment(np.zeros((30, 50, 3), np.uint8), "the red mug")
+print([name for name in ("torch", "transformers", "onnx", "rclpy") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
