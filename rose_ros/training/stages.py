@@ -18,6 +18,9 @@ Losses = dict[str, Tensor]
 #: Naming weighs more than its value: nouns are what takes longest to learn.
 WEIGHTS = {"naming": 3.0}
 
+#: Share of decoded regions named under their own mask, as they will be; the rest under the true.
+OWN_MASKS = 0.8
+
 #: Share of regions named without their category embedding, so that the image keeps its say.
 CATEGORY_DROPOUT = 0.3
 
@@ -141,10 +144,10 @@ def _regions(
     batch: Batch,
     kind: str,
 ) -> Tensor:
-    """Make region tokens under the true mask or, as often, under the decoded one, if any."""
+    """Make region tokens, of those decoded mostly under the decoded mask, else the true one."""
     patches, masks = batch[f"{kind}_patches"], batch[f"{kind}_masks"].clone()
     decoded = logits.detach().float().sigmoid()
-    own = torch.rand(logits.shape[:2], device=logits.device)[..., None, None] < 0.5
+    own = torch.rand(logits.shape[:2], device=logits.device)[..., None, None] < OWN_MASKS
     masks[:, :DECODED] = torch.where(own, decoded, masks[:, :DECODED])
     kept = torch.rand(patches.shape, device=patches.device).unsqueeze(-1) > CATEGORY_DROPOUT
     category = _at(perception.category_embeddings, patches) * kept
