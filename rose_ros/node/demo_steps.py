@@ -21,7 +21,7 @@ _STEADY_FRAMES = 3
 HELD_FRAMES = 3
 #: A corrected mask differs at least this much from the one before.
 _MAX_SAME_IOU = 0.95
-_MAX_ATTEMPTS = 8
+_MAX_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +127,16 @@ def fix_mask(planner: Planner, view: View, report: Report) -> None:
 
 def fixes(candidates: list[Segment]) -> list[Fix]:
     """List corrections that make sense for what is seen, the most telling ones first."""
+    wholes = [
+        Fix(segment, f"the whole {segment.label.text.split()[-1]}", 1.04, 4.0)
+        for segment in candidates
+    ]
     parts = [
         Fix(segment, f"only the {part}", 0.02, 0.85)
         for segment in candidates
         for part in PARTS.get(segment.label.text.split()[-1], ())
     ]
-    sides = [
-        Fix(segment, f"it stops earlier on the {side}", 0.2, 0.95)
-        for segment in candidates
-        for side in ("left", "right")
-    ]
-    return parts + sides
+    return wholes + parts
 
 
 def find(planner: Planner, view: View, report: Report) -> None:

@@ -28,6 +28,8 @@ from rose_ros.perception.selection import (
 )
 from rose_ros.runtime.base import Encoding, Runtime
 
+#: Decoded masks are softer than the true ones that names were mostly learned under.
+NAMING_SHARPNESS = np.float32(2.0)
 #: Bytes of a published name.
 MAX_NAME_BYTES = 128
 
@@ -120,7 +122,8 @@ class Perceiver:
         if not len(detections):
             return detections
         start = time.perf_counter()
-        names = self.runtime.name(encoding, detections.logits, detections.embeddings)
+        sharp = NAMING_SHARPNESS * detections.logits
+        names = self.runtime.name(encoding, sharp, detections.embeddings)
         self.inference_seconds += time.perf_counter() - start
         return Detections(
             detections.objectness,
