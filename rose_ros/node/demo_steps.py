@@ -127,9 +127,11 @@ def fix_mask(planner: Planner, view: View, report: Report) -> None:
 
 def fixes(candidates: list[Segment]) -> list[Fix]:
     """List corrections that make sense for what is seen, the most telling ones first."""
+    # By names the model is sure of: what it calls something else it will not complete.
+    known = [one for one in candidates if one.label_source is LabelSource.FROM_MODEL]
     wholes = [
-        Fix(segment, f"the whole {segment.label.text.split()[-1]}", 1.04, 4.0)
-        for segment in candidates
+        Fix(one, f"the whole {one.label.text.split()[-1]}", 1.04, 1.6)
+        for one in sorted(known, key=lambda one: -one.label.score)
     ]
     parts = [
         Fix(segment, f"only the {part}", 0.02, 0.85)

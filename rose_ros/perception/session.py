@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,13 @@ from rose_ros.perception.correcting import Corrector
 from rose_ros.perception.following import SAME_IOU, FrameFollower, SessionOptions
 from rose_ros.perception.history import Memory, Record, Refusal, with_identity
 from rose_ros.perception.perceiver import Perceiver
-from rose_ros.perception.refinement import clean_text
+from rose_ros.perception.refinement import clean_text, normalise_name
 from rose_ros.perception.segments import (
     FindReply,
     FindRequest,
     RefineReply,
     RefineRequest,
+    Segment,
     SegmentedFrame,
     Status,
     Timing,
@@ -104,19 +105,25 @@ class PerceptionSession:
         return corrector.refine(request)
 
     def find(self, request: FindRequest) -> FindReply:
-        """Look for what a description fits; changes nothing."""
+        """Look for what a description fits; changes nothing.
+
+        A published name is an address: what bears it letter for letter is the answer, also when a
+        planner made it up. Any other description goes to the model.
+        """
         perceiver = Perceiver(self._runtime, self.options.perceiver)
         try:
             text = clean_text(request.text)
             record = self._memory.locate(request.camera, request.stamp_ns)
-            found = perceiver.find(record.encoding, text)
+            known = self._memory.view(record)
+            segments = _named(known, text)
+            if not segments:
+                found = perceiver.find(record.encoding, text)
+                fresh = perceiver.to_segments(record.encoding, found)
+                segments = with_identity(fresh, known, record, SAME_IOU)
         except Refusal as refusal:
             return FindReply(refusal.status, str(refusal))
         except RequestError as error:
             return FindReply(Status.INVALID_REQUEST, str(error))
-        known = self._memory.view(record)
-        fresh = perceiver.to_segments(record.encoding, found)
-        segments = with_identity(fresh, known, record, SAME_IOU)
         frame = replace(record.frame, segments=tuple(known))
         if not segments:
             return FindReply(Status.NO_TARGET, f"nothing in this frame fits {text!r}", frame)
@@ -132,3 +139,12 @@ class PerceptionSession:
         """Forget the tracks and frames of a camera, or of all; session-wide corrections stay."""
         for name in self._memory.cameras if camera is None else (camera,):
             self._memory.forget(name)
+
+
+def _named(segments: Sequence[Segment], text: str) -> list[Segment]:
+    """Return the segments that bear a name letter for letter; none when it cannot be a name."""
+    try:
+        name = normalise_name(text)
+    except RequestError:
+        return []
+    return [segment for segment in segments if segment.label.text == name]

@@ -31,6 +31,13 @@ def test_what_is_tracked_keeps_its_id_and_published_name(looking: PerceptionSess
     assert (reply.frame.camera, reply.frame.stamp_ns) == ("front", 10)
 
 
+def test_a_name_made_up_by_a_planner_is_found(looking: PerceptionSession) -> None:
+    looking.refine(RefineRequest('call it "spare flurb"', (1,)))
+    reply = looking.find(FindRequest("the spare flurb"))
+    assert reply.status is Status.OK
+    assert [(one.id, one.label.text) for one in reply.segments] == [(1, "spare flurb")]
+
+
 def test_what_is_not_tracked_has_id_0(looking: PerceptionSession, paint: Any) -> None:
     (segment,) = looking.find(FindRequest("the yellow ball")).segments
     assert (segment.id, segment.label.text) == (0, "yellow ball")
