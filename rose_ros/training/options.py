@@ -15,13 +15,15 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class Options:
     """One training run.
 
-    out: folder of the rendered scenes, the state and the curves. scenes: how many are rendered.
+    out: folder of the rendered scenes, the state and the curves. start: checkpoint to begin from,
+    None for fresh weights. scenes: how many are rendered.
     batch: images per step, shared by the processes. processes: 0 takes one per CPU core, or one
     on a GPU. workers: processes per training process that make samples. save_every: seconds.
     export: where the finished checkpoint is written, if anywhere.
     """
 
     out: Path
+    start: Path | None
     scenes: int
     stages: tuple[str, ...]
     steps: dict[str, int]
@@ -38,6 +40,7 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rose_ros train``."""
     parser.add_argument("--out", type=Path, default=Path("runs/rose-tiny"), help="state and curves")
+    parser.add_argument("--start", type=Path, help="begin from this checkpoint, not from nothing")
     parser.add_argument("--scenes", type=int, default=8000, help="scenes rendered ahead")
     parser.add_argument("--stages", nargs="+", choices=list(STEPS), default=list(STEPS))
     for stage, steps in STEPS.items():
@@ -56,6 +59,7 @@ def from_arguments(args: argparse.Namespace) -> Options:
     """Read the options off the command line."""
     return Options(
         out=args.out,
+        start=args.start,
         scenes=args.scenes,
         stages=tuple(name for name in STEPS if name in args.stages),
         steps={name: getattr(args, f"{name}_steps") for name in STEPS},

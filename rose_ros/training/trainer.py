@@ -57,14 +57,16 @@ def _train(options: Options) -> None:
     state = checkpoints.find(options.out)
     parallel.barrier()
     torch.manual_seed(options.seed)
-    if state is None:
+    done: dict[str, Any] = {"stage": options.stages[0], "step": 0}
+    given = state or options.start
+    if given is None:
         config = rose_tiny()
         model = RoseModel(config)
         processor = make_processor(config, cache, options.seed)
-        done: dict[str, Any] = {"stage": options.stages[0], "step": 0}
     else:
-        model = load_model(state)
-        processor = RoseProcessor.from_pretrained(state)
+        model = load_model(given)
+        processor = RoseProcessor.from_pretrained(given)
+    if state is not None:
         done = checkpoints.read_progress(state)
     nn.Module.to(model, options.device)
     if done["stage"] not in options.stages:
@@ -91,7 +93,7 @@ def _run_stage(
 ) -> None:
     """Run one stage from ``step`` to its end, saving now and then and when it is finished."""
     steps = options.steps[stage.name]
-    if step == 0 and stage.name == "perceive":
+    if step == 0 and stage.name == "perceive" and options.start is None:
         start_from_points(model)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, WEIGHT_DECAY), lr=stage.learning_rate, betas=(0.9, 0.98)

@@ -60,6 +60,13 @@ def test_all_stages_run_and_the_export_loads(out: Path, tmp_path: Path) -> None:
     model = load_model(export)
     assert next(model.parameters()).dtype == torch.float32
     assert sum(one.stat().st_size for one in export.iterdir()) < 25e6
+    again = options(tmp_path / "again", "--start", str(export), "--stages", "points", *steps(0))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "scenes").symlink_to(out / "scenes")
+    assert main([*again, "--export", str(tmp_path / "same")]) == 0
+    same = load_model(tmp_path / "same").state_dict()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(same[name], value, msg=name)
     curves = (out / "curve.csv").read_text()
     assert json.loads((out / "last" / "progress.json").read_text())["stage"] == "converse"
     assert curves == "" or curves.startswith("points")
