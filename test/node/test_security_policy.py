@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rclpy._rclpy_pybind11 import NodeNameNonExistentError
 from rclpy.node import Node
 
 from rose_ros.node.planner import Planner
@@ -36,14 +37,17 @@ def allowed(enclave: str) -> Graph:
 
 
 def graph(observer: Node, name: str, namespace: str) -> Graph:
-    """List what a running node has, as others on the network see it."""
+    """List what a running node has, as others see it; nothing while it is not yet known."""
     calls: dict[str, Callable[..., Any]] = {
         "publish": observer.get_publisher_names_and_types_by_node,
         "subscribe": observer.get_subscriber_names_and_types_by_node,
         "reply": observer.get_service_names_and_types_by_node,
         "request": observer.get_client_names_and_types_by_node,
     }
-    return {kind: {item for item, _ in call(name, namespace)} for kind, call in calls.items()}
+    try:
+        return {kind: {item for item, _ in call(name, namespace)} for kind, call in calls.items()}
+    except NodeNameNonExistentError:
+        return {kind: set() for kind in calls}
 
 
 @pytest.fixture(scope="module")
