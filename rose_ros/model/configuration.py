@@ -80,7 +80,7 @@ def _as(kind: type, config: Any) -> Any:
 
 
 def rose_tiny() -> RoseConfig:
-    """Build the configuration of the shipped model: about 4 million parameters, for CPUs."""
+    """Build the configuration of the shipped model: 4.7 million parameters, for CPUs."""
     size, prompt_width = 240, 64
     return RoseConfig(
         vlm_config={
