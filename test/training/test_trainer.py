@@ -18,6 +18,7 @@ from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS
 from rose_ros.model.configuration import rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.training.preparation import make_processor
+from rose_ros.training.reporting import Curve
 from rose_ros.training.samples import DENSE_REGIONS, IGNORED, Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
 
@@ -148,3 +149,11 @@ def test_bad_options_are_named(
     arguments[arguments.index("--processes") + 1] = "3"
     assert main(arguments) == 1
     assert "3 processes" in capsys.readouterr().err
+
+
+def test_curves_are_means_over_twenty_steps(tmp_path: Path) -> None:
+    with Curve(tmp_path / "curve.csv") as curve:
+        for step in range(1, 41):
+            curve.add("points", step, {"mask": float(step)})
+    lines = (tmp_path / "curve.csv").read_text().splitlines()
+    assert lines == ["points,20,mask,10.5000", "points,40,mask,30.5000"]
