@@ -16,6 +16,10 @@ class MaskError(RoseError):
     """A mask or its run lengths are malformed."""
 
 
+class GeometryError(RoseError):
+    """Depth or a camera's calibration cannot be used."""
+
+
 class ModelError(RoseError):
     """A checkpoint is missing, broken or does not fit."""
 
