@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from rose_ros.errors import ImageError
 from rose_ros.node.diagnostics import Statistics
 from rose_ros.node.images import check_compressed, check_image
-from rose_ros.node.parameters import Settings
+from rose_ros.node.settings import Settings
 
 #: A best-effort subscription matches every publisher; only the newest frame is of interest.
 _QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -43,10 +43,11 @@ class CameraInputs:
     def open(self, settings: Settings) -> None:
         """Subscribe to the topics of all cameras."""
         self._last_raw = {}
-        for camera, topic in zip(settings.cameras, settings.image_topics, strict=True):
-            if settings.transport != "compressed":
+        for source in settings.cameras:
+            camera, topic = source.name, source.image_topic
+            if source.transport != "compressed":
                 self._subscribe(Image, topic, partial(self._on_image, camera))
-            if settings.transport != "raw":
+            if source.transport != "raw":
                 self._subscribe(
                     CompressedImage,
                     self._compressed_topic(topic),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rose_ros.node.parameters import SPECS, Change, Spec
+from rose_ros.node.parameters import CAMERA_SPECS, SPECS, Change, Spec
 
 _TYPES = {bool: "bool", int: "int", float: "float", str: "string", list: "list of strings"}
 _CHANGES = {
@@ -34,7 +34,15 @@ When a parameter may change:
 - *at any time*: `ros2 param set /rose/perception max_rate 5.0`; it holds from the next frame on.
 
 A value of another type, outside its range or not among its choices is refused with the reason, and
-so is a change at the wrong time.
+so is a change at the wrong time. `set_parameters_atomically` changes several at once, all or none,
+between two frames.
+"""
+
+_CAMERA_INTRODUCTION = """\
+## For one camera
+
+What differs for one camera is called `camera.<name>.<key>`, for example `camera.front.max_rate`. A
+name that is not among `cameras`, or a key that is not in this table, is refused with the reason.
 """
 
 _HEAD = "| Parameter | Type | Default | Allowed | Changes | What it is |\n" + "|---" * 6 + "|"
@@ -42,8 +50,22 @@ _HEAD = "| Parameter | Type | Default | Allowed | Changes | What it is |\n" + "|
 
 def reference(specs: Sequence[Spec] = SPECS) -> str:
     """Return the reference as Markdown, one row for each parameter in the table's order."""
+    return f"{_INTRODUCTION}\n{_table(specs)}"
+
+
+def camera_reference(specs: Sequence[Spec] = CAMERA_SPECS) -> str:
+    """Return the section on what may be set for one camera."""
+    return f"{_CAMERA_INTRODUCTION}\n{_table(specs)}"
+
+
+def page() -> str:
+    """Return the whole page."""
+    return f"{reference()}\n{camera_reference()}"
+
+
+def _table(specs: Sequence[Spec]) -> str:
     rows = "\n".join(_row(spec) for spec in specs)
-    return f"{_INTRODUCTION}\n{_HEAD}\n{rows}\n"
+    return f"{_HEAD}\n{rows}\n"
 
 
 def _row(spec: Spec) -> str:
@@ -61,7 +83,7 @@ def _row(spec: Spec) -> str:
 def _allowed(spec: Spec) -> str:
     """Say which values are allowed beyond the type."""
     if spec.choices:
-        return ", ".join(f"`{choice}`" for choice in spec.choices)
+        return ", ".join(f"`{_value(choice)}`" for choice in spec.choices)
     if spec.minimum is None or spec.maximum is None:
         return "any"
     return f"{spec.minimum:g} to {spec.maximum:g}"
@@ -84,9 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it here, not to stdout")
     args = parser.parse_args(argv)
     if args.out is None:
-        sys.stdout.write(reference())
+        sys.stdout.write(page())
     else:
-        args.out.write_text(reference(), encoding="utf-8")
+        args.out.write_text(page(), encoding="utf-8")
     return 0
 
 

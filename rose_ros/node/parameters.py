@@ -1,32 +1,31 @@
-"""Every parameter of the perception node, in one table."""
+"""Every parameter of the perception node, in one table, and what may be said of one camera."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-from rclpy.exceptions import InvalidParameterValueException
-from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-from rose_ros.errors import RequestError
 from rose_ros.perception.session import SessionOptions
 from rose_ros.runtime import RUNTIMES
 
 TRANSPORTS = ("auto", "raw", "compressed")
+RELIABILITIES = ("auto", "reliable", "best_effort")
+#: What is set for one camera alone is called "camera.<name>.<key>".
+CAMERA_PREFIX = "camera."
+
+#: A camera's name is part of its topics' names.
+_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 _DEFAULTS = SessionOptions()
 #: Parameters that are options of perception: by name in the dataclass that holds the default.
-_PERCEIVER = (
+PERCEIVER = (
     "text",
     "objectness_threshold",
     "find_threshold",
@@ -36,9 +35,10 @@ _PERCEIVER = (
     "min_share",
     "max_segments",
 )
-_TRACKER = ("min_iou", "max_missed_seconds", "forget_seconds", "switch_margin")
-_SESSION = ("history_frames", "history_seconds", "max_mask_corrections")
-_TRACKING = "tracking."
+TRACKER = ("min_iou", "max_missed_seconds", "forget_seconds", "switch_margin")
+SESSION = ("history_frames", "history_seconds", "max_mask_corrections")
+#: Groups of parameters begin with these.
+TRACKING, DIAGNOSTICS = "tracking.", "diagnostics."
 
 
 class Change(Enum):
@@ -84,11 +84,14 @@ class Spec:
         if value is None:  # what an empty list in YAML becomes
             return f"{self.name} is empty; give at least one value"
         if self.choices and value not in self.choices:
-            return f"{self.name} is {value!r}; choose one of {', '.join(self.choices)}"
+            allowed = ", ".join(choice or '""' for choice in self.choices)
+            return f"{self.name} is {value!r}; choose one of {allowed}"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{self.name} is {value}; give a finite number"
         if self.name in ("cameras", "image_topics") and not _distinct_names(value):
             return f"{self.name} is {list(value)}; give distinct names, none of them empty"
+        if self.name == "cameras":
+            return next((_name_problem(name) for name in value if _name_problem(name)), None)
         return None
 
 
@@ -97,14 +100,20 @@ def _distinct_names(values: Iterable[str]) -> bool:
     return bool(names) and all(names) and len(set(names)) == len(names)
 
 
+def _name_problem(name: str) -> str | None:
+    if _CAMERA_NAME.fullmatch(name):
+        return None
+    return f"camera name {name[:80]!r} cannot be part of a topic; use letters, digits and _"
+
+
 def _option(
     name: str, description: str, minimum: float | None = None, maximum: float | None = None
 ) -> Spec:
     """Describe an option of perception, which has its default there."""
-    if name.startswith(_TRACKING):
-        default = getattr(_DEFAULTS.tracker, name.removeprefix(_TRACKING))
+    if name.startswith(TRACKING):
+        default = getattr(_DEFAULTS.tracker, name.removeprefix(TRACKING))
     else:
-        default = getattr(_DEFAULTS if name in _SESSION else _DEFAULTS.perceiver, name)
+        default = getattr(_DEFAULTS if name in SESSION else _DEFAULTS.perceiver, name)
     return Spec(name, default, description, Change.ALWAYS, minimum, maximum)
 
 
@@ -153,6 +162,14 @@ SPECS: tuple[Spec, ...] = (
         "compressed images are then ignored while raw ones come.",
         Change.UNCONFIGURED,
         choices=TRANSPORTS,
+    ),
+    Spec(
+        "reliability",
+        "auto",
+        'QoS to ask for: "reliable", "best_effort", or "auto": reliable while all publishers of '
+        "the topic offer it.",
+        Change.UNCONFIGURED,
+        choices=RELIABILITIES,
     ),
     Spec(
         "max_rate",
@@ -209,74 +226,98 @@ SPECS: tuple[Spec, ...] = (
     _option("history_frames", "Frames per camera that requests may speak of.", 1, 1000),
     _option("history_seconds", "Seconds of frames that requests may speak of.", 0, 3600),
     _option("max_mask_corrections", "Mask corrections that are kept up in each frame.", 0, 100),
+    Spec(
+        "diagnostics.silent_seconds",
+        2.0,
+        "Seconds without a frame after which a camera is reported.",
+        Change.ALWAYS,
+        0.1,
+        3600.0,
+    ),
+    Spec(
+        "diagnostics.age_budget",
+        0.0,
+        "Seconds; a camera is reported when 5 % of its arrays are older. 0 means any age.",
+        Change.ALWAYS,
+        0.0,
+        3600.0,
+    ),
+    Spec(
+        "diagnostics.max_skipped",
+        0.5,
+        "Share of the frames to be processed; a camera is reported when more are skipped. "
+        "Frames above max_rate do not count.",
+        Change.ALWAYS,
+        0.0,
+        1.0,
+    ),
+    Spec(
+        "diagnostics.stuck_seconds",
+        30.0,
+        "Seconds on one frame or request after which the model is reported as stuck.",
+        Change.ALWAYS,
+        1.0,
+        3600.0,
+    ),
+)
+
+#: What can be said of one camera alone; the defaults mean "as the parameter for all cameras says".
+CAMERA_SPECS: tuple[Spec, ...] = (
+    Spec(
+        "image_topic",
+        "",
+        "Its image topic; empty: its entry in image_topics.",
+        Change.UNCONFIGURED,
+    ),
+    Spec(
+        "transport",
+        "",
+        "As transport, for this camera; empty: as transport says.",
+        Change.UNCONFIGURED,
+        choices=("", *TRANSPORTS),
+    ),
+    Spec(
+        "reliability",
+        "",
+        "As reliability, for this camera; empty: as reliability says.",
+        Change.UNCONFIGURED,
+        choices=("", *RELIABILITIES),
+    ),
+    Spec(
+        "max_rate",
+        -1.0,
+        "As max_rate, for this camera; 0: no limit, negative: as max_rate says.",
+        Change.ALWAYS,
+        -1.0,
+        1000.0,
+    ),
 )
 
 _BY_NAME = {spec.name: spec for spec in SPECS}
+_BY_KEY = {spec.name: spec for spec in CAMERA_SPECS}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The values of all parameters at one moment; times are seconds."""
-
-    autostart: bool
-    model: str
-    runtime: str
-    device: str
-    cameras: tuple[str, ...]
-    image_topics: tuple[str, ...]
-    transport: str
-    max_rate: float
-    max_age: float
-    refine_timeout_default: float
-    refine_timeout_max: float
-    max_waiting_requests: int
-    options: SessionOptions
-
-    def check(self) -> None:
-        """Check what no single parameter can show; raise ``RequestError``."""
-        if len(self.cameras) != len(self.image_topics):
-            raise RequestError(
-                f"cameras names {len(self.cameras)} and image_topics {len(self.image_topics)} "
-                f"({list(self.cameras)}, {list(self.image_topics)}); give one topic per camera"
-            )
+def camera_parameter(camera: str, key: str) -> str:
+    """Return the name of a parameter of one camera."""
+    return f"{CAMERA_PREFIX}{camera}.{key}"
 
 
-def declare(node: Node) -> Settings:
-    """Declare all parameters; raise rclpy's ``ParameterException`` with what is wrong."""
-    for spec in SPECS:
-        value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
-        problem = spec.problem(value)
-        if problem is not None:
-            raise InvalidParameterValueException(spec.name, value, problem)
-    return read(node)
+def unknown_key(name: str, cameras: Sequence[str]) -> str | None:
+    """Say what is wrong with the name of a camera's parameter; None for any other name."""
+    if not name.startswith(CAMERA_PREFIX):
+        return None
+    camera, _, key = name.removeprefix(CAMERA_PREFIX).partition(".")
+    if camera not in cameras:
+        return f"{name}: there is no camera {camera!r}; cameras are {', '.join(cameras)}"
+    if key not in _BY_KEY:
+        close = difflib.get_close_matches(key, _BY_KEY, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{name}: a camera has no key {key!r}; keys are {', '.join(_BY_KEY)}{hint}"
+    return None
 
 
-def read(node: Node) -> Settings:
-    """Read the values that hold now."""
-    values = {spec.name: node.get_parameter(spec.name).value for spec in SPECS}
-    perceiver = {name: values.pop(name) for name in _PERCEIVER}
-    tracker = {name: values.pop(_TRACKING + name) for name in _TRACKER}
-    session = {name: values.pop(name) for name in _SESSION}
-    options = SessionOptions(
-        perceiver=replace(_DEFAULTS.perceiver, **perceiver),
-        tracker=replace(_DEFAULTS.tracker, **tracker),
-        **session,
-    )
-    values["cameras"] = tuple(values["cameras"])
-    values["image_topics"] = tuple(values["image_topics"])
-    return Settings(**values, options=options)
-
-
-def review(parameters: Iterable[Parameter], *, configured: bool) -> SetParametersResult:
-    """Say whether new values are allowed now, with the reason when not; change nothing."""
-    for parameter in parameters:
-        spec = _BY_NAME.get(parameter.name)
-        if spec is None:
-            continue
-        if configured and spec.change is Change.UNCONFIGURED:
-            reason = f"{spec.name} {spec.change.value}; clean up the node first"
-            return SetParametersResult(successful=False, reason=reason)
-        problem = spec.problem(parameter.value)
-        if problem is not None:
-            return SetParametersResult(successful=False, reason=problem)
-    return SetParametersResult(successful=True)
+def spec_of(name: str) -> Spec | None:
+    """Return what is known of a parameter, also of one of a camera."""
+    if name.startswith(CAMERA_PREFIX):
+        return _BY_KEY.get(name.rpartition(".")[2])
+    return _BY_NAME.get(name)

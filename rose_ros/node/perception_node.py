@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 
 from rose_ros.errors import ImageError
 from rose_ros.msg import SegmentArray
-from rose_ros.node import conversions, parameters
+from rose_ros.node import conversions, settings
 from rose_ros.node.diagnostics import Statistics
 from rose_ros.node.images import array_to_image
 from rose_ros.node.inputs import CameraInputs
@@ -53,9 +53,10 @@ class PerceptionNode(ResilientLifecycleNode):
 
     def __init__(self, runtime_factory: RuntimeFactory = _open_runtime, **kwargs: Any) -> None:
         super().__init__("perception", **kwargs)
-        self._settings = parameters.declare(self)
+        self._settings = settings.declare(self)
         self._statistics = Statistics()
-        self._outputs: dict[str, LifecyclePublisher] = {}
+        #: by camera, then by name
+        self._outputs: dict[str, dict[str, LifecyclePublisher]] = {}
         self._pipeline = Pipeline(runtime_factory)
         waiting = self._settings.max_waiting_requests
         self._worker: Worker[AnyImage] = Worker(self._process, max_waiting=waiting)
@@ -99,31 +100,36 @@ class PerceptionNode(ResilientLifecycleNode):
     @transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check the parameters, load the model and warm it up."""
-        settings = parameters.read(self)
-        settings.check()
-        for topic in settings.image_topics:
-            self.resolve_topic_name(topic)
-        load = partial(self._pipeline.load, settings.model, settings.runtime, settings.device)
+        wanted = settings.read(self)
+        wanted.check()
+        for camera in wanted.cameras:
+            self.resolve_topic_name(camera.image_topic)
+        load = partial(self._pipeline.load, wanted.model, wanted.runtime, wanted.device)
         ready = self._worker.submit(load).result()
         self.get_logger().info(f"configured: {ready}")
-        self._settings = settings
-        for name, kind in _OUTPUTS:
-            self._outputs[name] = self.create_lifecycle_publisher(kind, name, _OUTPUT_QOS)
+        self._settings = wanted
+        for camera in wanted.cameras:
+            self._outputs[camera.name] = {
+                name: self.create_lifecycle_publisher(
+                    kind, wanted.output(camera.name, name), _OUTPUT_QOS
+                )
+                for name, kind in _OUTPUTS
+            }
         return super().on_configure(state)
 
     @transition
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin a session and subscribe to the cameras."""
-        settings = self._settings = parameters.read(self)
-        self._statistics.start(settings.cameras)
-        self._worker.submit(partial(self._pipeline.begin, settings.options)).result()
-        self._apply_limits(settings)
-        self._worker.open(settings.cameras)
+        wanted = self._settings = settings.read(self)
+        self._statistics.start(wanted.names)
+        self._worker.submit(partial(self._pipeline.begin, wanted.options)).result()
+        self._worker.open(wanted.names)
+        self._apply_limits(wanted)
         result = super().on_activate(state)
         self._requests.open = True
-        self._inputs.open(settings)
-        topics = ", ".join(self.resolve_topic_name(topic) for topic in settings.image_topics)
-        self.get_logger().info(f"active: {topics}")
+        self._inputs.open(wanted)
+        topics = (self.resolve_topic_name(camera.image_topic) for camera in wanted.cameras)
+        self.get_logger().info(f"active: {', '.join(topics)}")
         return result
 
     @transition
@@ -161,8 +167,9 @@ class PerceptionNode(ResilientLifecycleNode):
     def _free(self) -> None:
         self._end()
         self._worker.submit(self._pipeline.close).result()
-        for publisher in self._outputs.values():
-            self.destroy_lifecycle_publisher(publisher)
+        for outputs in self._outputs.values():
+            for publisher in outputs.values():
+                self.destroy_lifecycle_publisher(publisher)
         self._outputs = {}
 
     # Frames
@@ -195,6 +202,7 @@ class PerceptionNode(ResilientLifecycleNode):
             self.get_logger().warning(
                 f"camera {result.camera}: stamps went back; identities start anew"
             )
+        outputs = self._outputs[result.camera]
         age = self._age(processed.header.stamp)
         message = conversions.segment_array(
             result,
@@ -205,17 +213,14 @@ class PerceptionNode(ResilientLifecycleNode):
             age=age,
             queue=processed.queue,
         )
-        self._outputs["segments"].publish(message)
+        outputs["segments"].publish(message)
         self._statistics.processed(result.camera, age=age, inference=result.timing.inference)
-        if self._is_watched("overlay"):
+        if outputs["overlay"].get_subscription_count():
             drawn = draw_overlay(processed.image, result)
-            self._outputs["overlay"].publish(array_to_image(drawn, processed.header))
-        if self._is_watched("instances"):
+            outputs["overlay"].publish(array_to_image(drawn, processed.header))
+        if outputs["instances"].get_subscription_count():
             ids = instance_image(result.segments, result.height, result.width)
-            self._outputs["instances"].publish(array_to_image(ids, processed.header))
-
-    def _is_watched(self, output: str) -> bool:
-        return bool(self._outputs[output].get_subscription_count())
+            outputs["instances"].publish(array_to_image(ids, processed.header))
 
     def _age(self, stamp: Any) -> float:
         """Seconds since a stamp on the node's clock; NaN for a stamp of zero."""
@@ -225,19 +230,25 @@ class PerceptionNode(ResilientLifecycleNode):
     # Parameters and diagnostics
 
     def _review_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        return parameters.review(changes, configured=self.state != "unconfigured")
+        return settings.review(changes, configured=self.state != "unconfigured")
 
-    def _apply_parameters(self, _: list[Parameter]) -> None:
-        settings = parameters.read(self)
-        self._apply_limits(settings)
+    def _apply_parameters(self, changes: list[Parameter]) -> None:
+        """Let changed values hold from the next frame on, all of them at once."""
+        if any(parameter.name == "cameras" for parameter in changes):
+            settings.declare_cameras(self)
         if self.state == "active":
-            self._settings = settings
-            self._worker.submit(partial(self._pipeline.set_options, settings.options))
+            self._worker.submit(partial(self._apply, settings.read(self)))
 
-    def _apply_limits(self, settings: parameters.Settings) -> None:
-        self._requests.default_timeout = settings.refine_timeout_default
-        self._requests.max_timeout = settings.refine_timeout_max
-        self._worker.set_max_rate(settings.max_rate)
+    def _apply(self, wanted: settings.Settings) -> None:
+        """Use other values; on the worker's thread, between two frames."""
+        self._settings = wanted
+        self._pipeline.set_options(wanted.options)
+        self._apply_limits(wanted)
+
+    def _apply_limits(self, wanted: settings.Settings) -> None:
+        self._requests.default_timeout = wanted.refine_timeout_default
+        self._requests.max_timeout = wanted.refine_timeout_max
+        self._worker.set_max_rates({camera.name: camera.max_rate for camera in wanted.cameras})
 
     def _publish_diagnostics(self) -> None:
         report = self._statistics.report(

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -38,11 +38,20 @@ class CameraFrame(Generic[M]):
 
 @dataclass(slots=True)
 class _Slot(Generic[M]):
-    """The newest unprocessed frame of one camera."""
+    """The newest unprocessed frame of one camera; times are seconds on the monotonic clock.
+
+    served: when a frame of it was taken last. period: least time between two frames.
+    """
 
     frame: CameraFrame[M] | None = None
     skipped: int = 0
     served: float = float("-inf")
+    period: float = 0.0
+
+    @property
+    def due(self) -> float:
+        """From when on the next frame may be taken."""
+        return self.served + self.period
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,10 @@ class _Job:
 
 
 class Worker(Generic[M]):
-    """Run jobs and frames on one thread, jobs first, cameras in the order they were served.
+    """Run jobs and frames on one thread, jobs first, then the camera that has waited longest.
 
+    A camera waits from when it was served last, so that with all of them waiting they take turns
+    and one that sends little does not stand behind one that sends much.
     Frames are held in one slot per camera: a newer one overwrites an older one, which is counted.
     All methods may be called from any thread.
     """
@@ -65,10 +76,10 @@ class Worker(Generic[M]):
         """Keep ``process``, which handles a frame, and the limit of waiting requests."""
         self._process = process
         self._max_waiting = max_waiting
-        self._min_period = 0.0
         self._slots: dict[str, _Slot[M]] = {}
         self._jobs: deque[_Job] = deque()
         self._stopping = False
+        self._busy_since: float | None = None
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="rose_worker", daemon=True)
         self._thread.start()
@@ -95,11 +106,24 @@ class Worker(Generic[M]):
             self._wake.notify_all()
             return overwritten
 
-    def set_max_rate(self, rate: float) -> None:
-        """Process at most ``rate`` frames a second of each camera; 0 means no limit."""
+    def set_max_rates(self, rates: Mapping[str, float]) -> None:
+        """Process at most so many frames a second of each camera; 0 means no limit."""
         with self._wake:
-            self._min_period = 1.0 / rate if rate > 0 else 0.0
+            for camera, rate in rates.items():
+                if camera in self._slots:
+                    self._slots[camera].period = 1.0 / rate if rate > 0 else 0.0
             self._wake.notify_all()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; it ends only when it is stopped."""
+        return self._thread.is_alive()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the thread has been working on the present frame or job; 0 when it waits."""
+        since = self._busy_since
+        return time.monotonic() - since if since is not None else 0.0
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run ``function`` on the thread before any further frame."""
@@ -146,6 +170,7 @@ class Worker(Generic[M]):
             work = self._next()
             if work is None:
                 return
+            self._busy_since = time.monotonic()
             try:
                 if isinstance(work, CameraFrame):
                     self._process(work)
@@ -153,6 +178,8 @@ class Worker(Generic[M]):
                     work.run()
             except Exception:
                 _LOGGER.exception("the worker goes on after an unexpected error")
+            finally:
+                self._busy_since = None
 
     def _next(self) -> _Job | CameraFrame[M] | None:
         """Wait for the next job or due frame; None when the thread shall end."""
@@ -171,10 +198,10 @@ class Worker(Generic[M]):
         filled = [slot for slot in self._slots.values() if slot.frame is not None]
         if not filled:
             return None, None
-        slot = min(filled, key=lambda candidate: candidate.served)
-        due = slot.served + self._min_period
-        if due > now:
-            return None, due - now
+        allowed = [slot for slot in filled if slot.due <= now]
+        if not allowed:
+            return None, min(slot.due for slot in filled) - now
+        slot = min(allowed, key=lambda candidate: candidate.served)
         frame = slot.frame
         assert frame is not None
         slot.frame = None

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rose_ros.node.parameter_reference import main, reference
-from rose_ros.node.parameters import SPECS, Change, Spec
+from rose_ros.node.parameter_reference import camera_reference, main, page, reference
+from rose_ros.node.parameters import CAMERA_SPECS, SPECS, Change, Spec
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(), (
+    assert PAGE.read_text(encoding="utf-8") == page(), (
         "run: python -m rose_ros.node.parameter_reference --out docs/parameters.md"
     )
 
@@ -21,6 +21,8 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_parameter_has_one_row() -> None:
     rows = [line for line in reference().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [spec.name for spec in SPECS]
+    rows += [line for line in camera_reference().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows[len(SPECS) :]] == [s.name for s in CAMERA_SPECS]
     assert {row.count(" | ") for row in rows} == {5}
 
 
@@ -59,6 +61,6 @@ def test_a_row_says_all_of_a_parameter(spec: Spec, cells: str) -> None:
 
 def test_the_command_prints_or_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert capsys.readouterr().out == reference()
+    assert capsys.readouterr().out == page()
     assert main(["--out", str(tmp_path / "page.md")]) == 0
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == reference()
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == page()

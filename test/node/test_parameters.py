@@ -8,7 +8,8 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 
-from rose_ros.node.parameters import SPECS, Change, review
+from rose_ros.node.parameters import SPECS, Change
+from rose_ros.node.settings import review
 
 ROOT = Path(__file__).resolve().parents[2]
 

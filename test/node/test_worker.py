@@ -119,7 +119,7 @@ def test_max_rate_holds_frames_back() -> None:
     seen: list[float] = []
     worker: Worker[str] = Worker(lambda _: seen.append(time.monotonic()), max_waiting=1)
     worker.open(["a"])
-    worker.set_max_rate(10.0)
+    worker.set_max_rates({"a": 10.0, "unknown": 1.0})
     end = time.monotonic() + 1.05
     while time.monotonic() < end:
         worker.offer("a", "frame")
