@@ -8,65 +8,56 @@ from collections.abc import Iterable
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point32
+from numpy.typing import NDArray
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from rose_ros.errors import RequestError
+from rose_ros.messages import (
+    NANOSECONDS,
+    MessageTypes,
+    fill_array,
+    fill_segments,
+    mask_from_message,
+)
 from rose_ros.msg import FrameTiming, Label, Mask, Segment, SegmentArray
 from rose_ros.perception import segments as perception
 from rose_ros.srv import Find, Refine
 
-_NANOSECONDS = 1_000_000_000
-
 
 def time_to_ns(stamp: Time) -> int:
     """Nanoseconds of a stamp."""
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
 def time_from_ns(stamp_ns: int) -> Time:
     """Stamp of nanoseconds."""
-    sec, nanosec = divmod(stamp_ns, _NANOSECONDS)
+    sec, nanosec = divmod(stamp_ns, NANOSECONDS)
     return Time(sec=sec, nanosec=nanosec)
 
 
-def mask_message(mask: perception.RunMask) -> Mask:
-    """Convert a mask."""
-    roi = RegionOfInterest(
-        x_offset=mask.x, y_offset=mask.y, width=mask.width, height=mask.height, do_rectify=False
-    )
+def _runs(runs: NDArray[np.uint32]) -> array.array[int]:
     # Only an array.array is copied fast by rclpy; lists and numpy arrays go element by element.
-    runs = array.array("I")
-    runs.frombytes(mask.runs.astype("uint32").tobytes())
-    return Mask(roi=roi, runs=runs)
+    copied = array.array("I")
+    copied.frombytes(runs.tobytes())
+    return copied
 
 
-def label_message(label: perception.Label) -> Label:
-    """Convert a label."""
-    return Label(text=label.text, score=float(label.score))
-
-
-def segment_message(segment: perception.Segment) -> Segment:
-    """Convert one segment."""
-    x, y = segment.anchor
-    return Segment(
-        id=int(segment.id),
-        label=label_message(segment.label),
-        alternatives=[label_message(label) for label in segment.alternatives],
-        label_source=int(segment.label_source),
-        revision=int(segment.revision),
-        score=float(segment.score),
-        mask_quality=float(segment.mask_quality),
-        mask=mask_message(segment.mask),
-        area=int(segment.area),
-        anchor=Point32(x=float(x), y=float(y), z=0.0),
-        truncated=bool(segment.truncated),
-    )
+_TYPES = MessageTypes(
+    segment_array=SegmentArray,
+    timing=FrameTiming,
+    segment=Segment,
+    label=Label,
+    mask=Mask,
+    region=RegionOfInterest,
+    point=Point32,
+    runs=_runs,
+)
 
 
 def segment_messages(segments: Iterable[perception.Segment]) -> list[Segment]:
     """Convert segments in the order given."""
-    return [segment_message(segment) for segment in segments]
+    return fill_segments(_TYPES, segments)
 
 
 def segment_array(
@@ -80,30 +71,21 @@ def segment_array(
     queue: float,
 ) -> SegmentArray:
     """Make the array of one frame; ``header`` is that of the image, times are seconds."""
-    return SegmentArray(
-        header=header,
-        camera=frame.camera,
-        height=frame.height,
-        width=frame.width,
+    message: SegmentArray = fill_array(
+        _TYPES,
+        frame,
+        header,
         model=model,
         session_id=session_id,
-        sequence=frame.sequence,
         frames_skipped=frames_skipped,
-        timing=FrameTiming(
-            age=age,
-            queue=queue,
-            preprocess=frame.timing.preprocess,
-            inference=frame.timing.inference,
-            postprocess=frame.timing.postprocess,
-        ),
-        segments=segment_messages(frame.segments),
+        age=age,
+        queue=queue,
     )
+    return message
 
 
 def segment_from_message(message: Segment) -> perception.Segment:
     """Read one segment; its embedding is empty, it is not published."""
-    roi = message.mask.roi
-    runs = np.asarray(message.mask.runs, np.uint32)
     return perception.Segment(
         id=int(message.id),
         label=perception.Label(message.label.text, message.label.score),
@@ -112,7 +94,7 @@ def segment_from_message(message: Segment) -> perception.Segment:
         revision=int(message.revision),
         score=message.score,
         mask_quality=message.mask_quality,
-        mask=perception.RunMask(roi.x_offset, roi.y_offset, roi.width, roi.height, runs),
+        mask=mask_from_message(message.mask),
         area=int(message.area),
         anchor=(message.anchor.x, message.anchor.y),
         truncated=message.truncated,

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from rose_ros.errors import RecordingError
+from rose_ros.messages import NANOSECONDS, MessageTypes, fill_array, mask_from_message
 from rose_ros.paths import message_definitions
-from rose_ros.perception.segments import Label, RunMask, Segment, SegmentedFrame
+from rose_ros.perception.segments import RunMask, SegmentedFrame
 
 SEGMENT_ARRAY = "rose_ros/msg/SegmentArray"
 #: Types of image topics.
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def typestore() -> Typestore:
 def stamp_of(message: Any) -> Stamp:
     """Read the header of any message that has one."""
     stamp = message.header.stamp
-    return Stamp(stamp.sec * _NANOSECONDS + stamp.nanosec, message.header.frame_id)
+    return Stamp(stamp.sec * NANOSECONDS + stamp.nanosec, message.header.frame_id)
 
 
 def write_array(
@@ -65,26 +62,15 @@ def write_array(
 
     Nothing was published, so the age is unknown (NaN), and no frame waited or was skipped.
     """
-    timing = frame.timing
-    array = _make(
-        "SegmentArray",
-        header=_header(stamp),
-        camera=frame.camera,
-        height=frame.height,
-        width=frame.width,
+    array = fill_array(
+        _types(),
+        frame,
+        _header(stamp),
         model=model,
         session_id=session_id,
-        sequence=frame.sequence,
         frames_skipped=0,
-        timing=_make(
-            "FrameTiming",
-            age=math.nan,
-            queue=0.0,
-            preprocess=timing.preprocess,
-            inference=timing.inference,
-            postprocess=timing.postprocess,
-        ),
-        segments=[_segment(segment) for segment in frame.segments],
+        age=math.nan,
+        queue=0.0,
     )
     return typestore().serialize_cdr(array, SEGMENT_ARRAY)
 
@@ -96,53 +82,26 @@ def read_array(data: bytes) -> Any:
 
 def mask_of(message: Any) -> RunMask:
     """Read the mask of a segment's message."""
-    roi = message.mask.roi
-    runs = np.asarray(message.mask.runs, np.uint32)
-    return RunMask(roi.x_offset, roi.y_offset, roi.width, roi.height, runs)
+    return mask_from_message(message.mask)
 
 
-def _segment(segment: Segment) -> Any:
-    x, y = segment.anchor
-    return _make(
-        "Segment",
-        id=int(segment.id),
-        label=_label(segment.label),
-        alternatives=_labels(segment.alternatives),
-        label_source=int(segment.label_source),
-        revision=int(segment.revision),
-        score=float(segment.score),
-        mask_quality=float(segment.mask_quality),
-        mask=_mask(segment.mask),
-        area=int(segment.area),
-        anchor=_type("geometry_msgs/msg/Point32")(x=float(x), y=float(y), z=0.0),
-        truncated=bool(segment.truncated),
+@cache
+def _types() -> MessageTypes:
+    types = typestore().types
+    return MessageTypes(
+        segment_array=types[SEGMENT_ARRAY],
+        timing=types["rose_ros/msg/FrameTiming"],
+        segment=types["rose_ros/msg/Segment"],
+        label=types["rose_ros/msg/Label"],
+        mask=types["rose_ros/msg/Mask"],
+        region=types["sensor_msgs/msg/RegionOfInterest"],
+        point=types["geometry_msgs/msg/Point32"],
+        runs=lambda runs: runs,
     )
-
-
-def _labels(labels: Iterable[Label]) -> list[Any]:
-    return [_label(label) for label in labels]
-
-
-def _label(label: Label) -> Any:
-    return _make("Label", text=label.text, score=float(label.score))
-
-
-def _mask(mask: RunMask) -> Any:
-    roi = _type("sensor_msgs/msg/RegionOfInterest")(
-        x_offset=mask.x, y_offset=mask.y, height=mask.height, width=mask.width, do_rectify=False
-    )
-    return _make("Mask", roi=roi, runs=mask.runs.astype(np.uint32))
 
 
 def _header(stamp: Stamp) -> Any:
-    sec, nanosec = divmod(stamp.ns, _NANOSECONDS)
-    time = _type("builtin_interfaces/msg/Time")(sec=sec, nanosec=nanosec)
-    return _type("std_msgs/msg/Header")(stamp=time, frame_id=stamp.frame_id)
-
-
-def _make(name: str, **fields: Any) -> Any:
-    return _type(f"rose_ros/msg/{name}")(**fields)
-
-
-def _type(name: str) -> Any:
-    return typestore().types[name]
+    types = typestore().types
+    sec, nanosec = divmod(stamp.ns, NANOSECONDS)
+    time = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
+    return types["std_msgs/msg/Header"](stamp=time, frame_id=stamp.frame_id)
