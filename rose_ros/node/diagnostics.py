@@ -6,35 +6,77 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from rose_ros.node import health
+from rose_ros.node.qos import Connection
+from rose_ros.node.settings import CameraSettings, Limits
 from rose_ros.perception.segments import Status
 
 #: Rates and percentiles cover this many of the last events.
 _WINDOW = 300
 #: s: rates cover at most this long, so that they fall when events stop.
 _RATE_SECONDS = 5.0
-#: s: without a frame for longer, a camera is reported as silent.
-_SILENT_SECONDS = 2.0
-#: Failures in a row that make a camera an error instead of a warning.
-_FAILURES_FOR_ERROR = 3
+#: s: how long a request that was not served is reported.
+_REQUEST_SECONDS = 10.0
+_UNSERVED = (Status.BUSY, Status.TIMEOUT, Status.INTERNAL_ERROR)
+_COUNTERS = (
+    "frames_received",
+    "frames_processed",
+    "frames_skipped",
+    "frames_invalid",
+    "frames_stale",
+    "frames_failed",
+    "frames_unstamped",
+    "clock_jumps",
+)
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What the node itself knows at the moment of a report.
+
+    name: its full name. state: of the lifecycle. clock: as ``ClockWatch`` says. model: what is
+    known of model and device, by key. alive, busy_seconds: of the worker. problem: why the node
+    could not start by itself, or "".
+    """
+
+    name: str
+    state: str
+    clock: str
+    limits: Limits
+    model: Mapping[str, str]
+    alive: bool
+    busy_seconds: float
+    problem: str = ""
+
+
+def _window() -> deque[float]:
+    return deque(maxlen=_WINDOW)
+
+
+@dataclass(slots=True)
 class _Camera:
-    """Counters of one camera."""
+    """Counters of one camera; moments are seconds on the monotonic clock."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.arrivals: deque[float] = deque(maxlen=_WINDOW)
-        self.outputs: deque[float] = deque(maxlen=_WINDOW)
-        self.ages: deque[float] = deque(maxlen=_WINDOW)
-        self.inferences: deque[float] = deque(maxlen=_WINDOW)
-        self.input = ""
-        self.failures_in_a_row = 0
-        self.last_error = ""
+    max_rate: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    arrivals: deque[float] = field(default_factory=_window)
+    outputs: deque[float] = field(default_factory=_window)
+    taken: deque[float] = field(default_factory=_window)
+    refused: deque[float] = field(default_factory=_window)
+    stale: deque[float] = field(default_factory=_window)
+    ages: deque[float] = field(default_factory=_window)
+    inferences: deque[float] = field(default_factory=_window)
+    connection: Connection = field(default_factory=Connection)
+    encoding: str = ""
+    resolution: str = ""
+    failures_in_a_row: int = 0
+    last_error: str = ""
 
 
 class Statistics:
@@ -45,112 +87,170 @@ class Statistics:
         self._cameras: dict[str, _Camera] = {}
         self._requests: dict[str, Counter[Status]] = {}
         self._request_times: dict[str, deque[float]] = {}
+        self._unserved: deque[tuple[float, str]] = deque(maxlen=_WINDOW)
+        self._clock_jumps = 0
 
-    def start(self, cameras: Sequence[str]) -> None:
+    def start(self, cameras: Sequence[CameraSettings]) -> None:
         """Forget everything and count for ``cameras``."""
         with self._lock:
-            self._cameras = {camera: _Camera() for camera in cameras}
+            self._cameras = {camera.name: _Camera(camera.max_rate) for camera in cameras}
             self._requests = {}
             self._request_times = {}
+            self._unserved.clear()
+            self._clock_jumps = 0
 
-    def received(self, camera: str, description: str, *, overwrote: bool) -> None:
-        """Count a usable frame; ``description`` is its encoding and size."""
+    def limit(self, cameras: Sequence[CameraSettings]) -> None:
+        """Take note of new limits of the rates."""
+        with self._lock:
+            for camera in cameras:
+                self._camera(camera.name).max_rate = camera.max_rate
+
+    def connected(self, camera: str, connection: Connection) -> None:
+        """Take note of who publishes a camera's images."""
+        with self._lock:
+            self._camera(camera).connection = connection
+
+    def received(self, camera: str, *, overwrote: bool) -> None:
+        """Count a frame that came; ``overwrote``: one that nobody had looked at is lost for it."""
         with self._lock:
             entry = self._camera(camera)
             entry.counts["frames_received"] += 1
             entry.counts["frames_skipped"] += overwrote
             entry.arrivals.append(time.monotonic())
-            entry.input = description
 
     def invalid(self, camera: str, error: str) -> None:
         """Count a frame that cannot be used."""
         with self._lock:
-            entry = self._camera(camera)
-            entry.counts["frames_invalid"] += 1
+            entry = self._take(camera, "frames_invalid")
+            entry.refused.append(entry.taken[-1])
             entry.last_error = error
 
-    def processed(self, camera: str, *, age: float, inference: float) -> None:
-        """Count a published frame; seconds, ``age`` may be NaN."""
+    def stale(self, camera: str) -> None:
+        """Count a frame that is too old."""
         with self._lock:
-            entry = self._camera(camera)
-            entry.counts["frames_processed"] += 1
-            entry.outputs.append(time.monotonic())
+            entry = self._take(camera, "frames_stale")
+            entry.stale.append(entry.taken[-1])
+
+    def processed(
+        self, camera: str, *, age: float, inference: float, encoding: str, resolution: str
+    ) -> None:
+        """Count a published frame; seconds, ``age`` is NaN for a frame without a stamp."""
+        with self._lock:
+            entry = self._take(camera, "frames_processed")
+            entry.outputs.append(entry.taken[-1])
             entry.inferences.append(inference)
-            if not math.isnan(age):
+            entry.encoding, entry.resolution = encoding, resolution
+            if math.isnan(age):
+                entry.counts["frames_unstamped"] += 1
+            else:
                 entry.ages.append(age)
             entry.failures_in_a_row = 0
 
     def failed(self, camera: str, error: str) -> None:
         """Count a frame that perception failed on."""
         with self._lock:
-            entry = self._camera(camera)
-            entry.counts["frames_failed"] += 1
+            entry = self._take(camera, "frames_failed")
             entry.failures_in_a_row += 1
             entry.last_error = error
 
-    def count(self, camera: str, key: str) -> None:
-        """Count something else, such as ``frames_stale`` or ``clock_jumps``."""
+    def clock_jumped(self, camera: str = "") -> None:
+        """Count that time went back, as the node's clock or a camera's stamps say.
+
+        Rates and ages of before mean nothing any more and are forgotten.
+        """
         with self._lock:
-            self._camera(camera).counts[key] += 1
+            self._clock_jumps += 1
+            if camera:
+                self._camera(camera).counts["clock_jumps"] += 1
+            for entry in self._cameras.values():
+                for times in (entry.arrivals, entry.outputs, entry.taken, entry.ages):
+                    times.clear()
 
     def request(self, kind: str, status: Status, elapsed: float) -> None:
         """Count an answered request of ``kind`` refine or find; ``elapsed`` is seconds."""
         with self._lock:
             self._requests.setdefault(kind, Counter())[status] += 1
-            self._request_times.setdefault(kind, deque(maxlen=_WINDOW)).append(elapsed)
+            self._request_times.setdefault(kind, _window()).append(elapsed)
+            if status in _UNSERVED:
+                self._unserved.append((time.monotonic(), status.name))
 
-    def report(self, name: str, state: str, details: dict[str, str]) -> list[DiagnosticStatus]:
-        """Make one status for the node, one per camera and one for the requests.
-
-        ``name`` is the node's full name, ``state`` its lifecycle state and ``details`` what else
-        is known of the node.
-        """
+    def report(self, node: NodeState) -> list[DiagnosticStatus]:
+        """Make one status each for the node, the model, each camera and the requests."""
         with self._lock:
-            node = _status(name, "node", DiagnosticStatus.OK, state, {"state": state, **details})
             cameras = [
-                self._report_camera(name, camera, entry, active=state == "active")
-                for camera, entry in self._cameras.items()
+                self._report_camera(node, camera, entry) for camera, entry in self._cameras.items()
             ]
-            return [node, *cameras, self._report_requests(name)]
+            model = health.judge_model(
+                alive=node.alive, busy_seconds=node.busy_seconds, limits=node.limits
+            )
+            busy = {"busy_s": f"{node.busy_seconds:.1f}"}
+            return [
+                self._report_node(node),
+                _status(node, "model", model, {**node.model, **busy}),
+                *cameras,
+                self._report_requests(node),
+            ]
 
     def _camera(self, camera: str) -> _Camera:
         return self._cameras.setdefault(camera, _Camera())
 
-    def _report_camera(
-        self, name: str, camera: str, entry: _Camera, *, active: bool
-    ) -> DiagnosticStatus:
+    def _take(self, camera: str, counter: str) -> _Camera:
+        """Count a frame that left its slot."""
+        entry = self._camera(camera)
+        entry.counts[counter] += 1
+        entry.taken.append(time.monotonic())
+        return entry
+
+    def _report_node(self, node: NodeState) -> DiagnosticStatus:
+        values = {
+            "state": node.state,
+            "clock": node.clock,
+            "clock_jumps": str(self._clock_jumps),
+            "cameras": str(len(self._cameras)),
+        }
+        failed = node.problem and node.state != "active"
+        verdict = (health.WARN, node.problem) if failed else (health.OK, node.state)
+        return _status(node, "node", verdict, values)
+
+    def _report_camera(self, node: NodeState, camera: str, entry: _Camera) -> DiagnosticStatus:
         now = time.monotonic()
-        last = now - entry.arrivals[-1] if entry.arrivals else math.inf
-        level, message = DiagnosticStatus.OK, "frames are processed"
-        if not active:
-            message = "not active"
-        elif entry.failures_in_a_row >= _FAILURES_FOR_ERROR:
-            level, message = DiagnosticStatus.ERROR, "perception fails on every frame"
-        elif last > _SILENT_SECONDS:
-            level, message = DiagnosticStatus.WARN, f"no frame for more than {_SILENT_SECONDS} s"
-        elif entry.failures_in_a_row:
-            level, message = DiagnosticStatus.WARN, "perception failed on the last frame"
-        counters = (
-            "frames_received",
-            "frames_processed",
-            "frames_skipped",
-            "frames_invalid",
-            "frames_stale",
-            "frames_failed",
-            "clock_jumps",
-        )
-        values: dict[str, str] = {"camera": camera, "input": entry.input}
-        values.update({key: str(entry.counts[key]) for key in counters})
-        values["last_frame_age_s"] = f"{last:.2f}"
-        values["input_hz"] = f"{_rate(entry.arrivals, now):.2f}"
-        values["output_hz"] = f"{_rate(entry.outputs, now):.2f}"
-        values.update(_percentiles("age_ms", entry.ages))
-        values.update(_percentiles("inference_ms", entry.inferences))
+        silent = now - entry.arrivals[-1] if entry.arrivals else math.inf
+        input_hz = _rate(entry.arrivals, now)
+        ages = _percentiles(entry.ages)
+        values = {
+            "camera": camera,
+            "encoding": entry.encoding,
+            "resolution": entry.resolution,
+            "publishers": str(entry.connection.publishers),
+            "reliability": entry.connection.reliability,
+            "input_hz": f"{input_hz:.2f}",
+            "output_hz": f"{_rate(entry.outputs, now):.2f}",
+        }
+        values.update({key: str(entry.counts[key]) for key in _COUNTERS})
+        values["last_frame_age_s"] = f"{silent:.2f}"
+        values.update(_milliseconds("age_ms", ages))
+        values.update(_milliseconds("inference_ms", _percentiles(entry.inferences)))
         values["consecutive_failures"] = str(entry.failures_in_a_row)
         values["last_error"] = entry.last_error
-        return _status(name, f"camera {camera}", level, message, values)
+        if node.state != "active":
+            return _status(node, f"camera {camera}", (health.OK, "not active"), values)
+        state = health.CameraHealth(
+            silent=silent,
+            failures_in_a_row=entry.failures_in_a_row,
+            last_error=entry.last_error,
+            refused=_recent(entry.refused, now),
+            stale=_recent(entry.stale, now),
+            taken=_rate(entry.taken, now),
+            wanted=min(input_hz, entry.max_rate or math.inf),
+            age_p50=ages[0],
+            age_p95=ages[1],
+            problems=entry.connection.problems,
+            publishers=entry.connection.publishers,
+        )
+        verdict = health.judge_camera(state, node.limits, node.clock)
+        return _status(node, f"camera {camera}", verdict, values)
 
-    def _report_requests(self, name: str) -> DiagnosticStatus:
+    def _report_requests(self, node: NodeState) -> DiagnosticStatus:
         values: dict[str, str] = {}
         for kind in ("refine", "find"):
             counts = self._requests.get(kind, Counter())
@@ -159,20 +259,28 @@ class Statistics:
             values[f"{kind}_ok"] = str(done)
             values[f"{kind}_rejected"] = str(counts.total() - done)
             values.update({f"{kind}_{key.name.lower()}_count": str(counts[key]) for key in counts})
-            values.update(_percentiles(f"{kind}_ms", self._request_times.get(kind, ())))
-        return _status(name, "requests", DiagnosticStatus.OK, "requests are answered", values)
+            times = _percentiles(self._request_times.get(kind, ()))
+            values.update(_milliseconds(f"{kind}_ms", times))
+        since = time.monotonic() - _REQUEST_SECONDS
+        unserved = [name for moment, name in self._unserved if moment >= since]
+        return _status(node, "requests", health.judge_requests(unserved), values)
 
 
 def _status(
-    name: str, part: str, level: bytes, message: str, values: dict[str, str]
+    node: NodeState, part: str, verdict: health.Verdict, values: Mapping[str, str]
 ) -> DiagnosticStatus:
     return DiagnosticStatus(
-        level=level,
-        name=f"{name}: {part}",
-        message=message,
-        hardware_id=name,
+        level=verdict[0],
+        name=f"{node.name}: {part}",
+        message=verdict[1],
+        hardware_id=node.name,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
+
+
+def _recent(times: Sequence[float], now: float) -> int:
+    """Count the events of the last seconds."""
+    return sum(now - moment <= _RATE_SECONDS for moment in times)
 
 
 def _rate(times: Sequence[float], now: float) -> float:
@@ -183,10 +291,18 @@ def _rate(times: Sequence[float], now: float) -> float:
     return (len(recent) - 1) / (now - recent[0])
 
 
-def _percentiles(prefix: str, seconds: Iterable[float]) -> dict[str, str]:
-    """Median and 95th percentile in milliseconds; empty values when nothing was measured."""
+def _percentiles(seconds: Iterable[float]) -> tuple[float, float, float]:
+    """Median, 95th and 99th percentile; NaN when nothing was measured."""
     values = list(seconds)
     if not values:
-        return {f"{prefix}_p50": "", f"{prefix}_p95": ""}
-    p50, p95 = np.percentile(values, (50, 95)) * 1000.0
-    return {f"{prefix}_p50": f"{p50:.1f}", f"{prefix}_p95": f"{p95:.1f}"}
+        return math.nan, math.nan, math.nan
+    p50, p95, p99 = (float(value) for value in np.percentile(values, (50, 95, 99)))
+    return p50, p95, p99
+
+
+def _milliseconds(prefix: str, percentiles: tuple[float, float, float]) -> dict[str, str]:
+    """Write percentiles in milliseconds; empty values when nothing was measured."""
+    return {
+        f"{prefix}_{name}": "" if math.isnan(value) else f"{value * 1000.0:.1f}"
+        for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True)
+    }

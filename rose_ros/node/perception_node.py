@@ -7,11 +7,11 @@ import traceback
 from functools import partial
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.clock import Clock
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -21,12 +21,16 @@ from std_srvs.srv import Trigger
 from rose_ros.errors import ImageError
 from rose_ros.msg import SegmentArray
 from rose_ros.node import conversions, settings
-from rose_ros.node.diagnostics import Statistics
+from rose_ros.node.diagnostics import NodeState, Statistics
 from rose_ros.node.images import array_to_image
-from rose_ros.node.inputs import CameraInputs
-from rose_ros.node.lifecycle import ResilientLifecycleNode, run, transition
-from rose_ros.node.pipeline import AnyImage, Pipeline, ProcessedFrame, RuntimeFactory
+from rose_ros.node.inputs import CameraInputs, Packet
+from rose_ros.node.lifecycle import ResilientLifecycleNode, transition
+from rose_ros.node.pipeline import Pipeline, ProcessedFrame, RuntimeFactory
+from rose_ros.node.reporting import DiagnosticsReporter
 from rose_ros.node.requests import RequestDesk
+from rose_ros.node.running import run
+from rose_ros.node.throttle import Throttle
+from rose_ros.node.timeline import JUMP_NS
 from rose_ros.node.worker import CameraFrame, Worker
 from rose_ros.perception.masks import instance_image
 from rose_ros.perception.overlay import draw_overlay
@@ -36,7 +40,6 @@ from rose_ros.srv import Find, Refine
 
 _OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 _OUTPUTS = (("segments", SegmentArray), ("overlay", Image), ("instances", Image))
-_DIAGNOSTICS_SECONDS = 1.0
 _WARNING_SECONDS = 5.0
 
 
@@ -55,11 +58,13 @@ class PerceptionNode(ResilientLifecycleNode):
         super().__init__("perception", **kwargs)
         self._settings = settings.declare(self)
         self._statistics = Statistics()
+        self._throttle = Throttle(_WARNING_SECONDS)
+        self._problem = ""
         #: by camera, then by name
         self._outputs: dict[str, dict[str, LifecyclePublisher]] = {}
         self._pipeline = Pipeline(runtime_factory)
         waiting = self._settings.max_waiting_requests
-        self._worker: Worker[AnyImage] = Worker(self._process, max_waiting=waiting)
+        self._worker: Worker[Packet] = Worker(self._process, max_waiting=waiting)
         self._requests = RequestDesk(
             self._worker, self._pipeline, self._statistics, self.get_logger()
         )
@@ -74,16 +79,14 @@ class PerceptionNode(ResilientLifecycleNode):
         )
         self.add_on_set_parameters_callback(self._review_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # Timers on ROS time stop while a simulation is paused.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(
-            _DIAGNOSTICS_SECONDS,
-            self._publish_diagnostics,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            clock=steady,
+        self._clock_jumps = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_NS)),
+            post_callback=self._on_clock_jump,
         )
+        self._reporter = DiagnosticsReporter(self, self._statistics, self._describe)
         if self._settings.autostart:
+            # A timer on ROS time waits for the first time on /clock.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._autostart = self.create_timer(0.0, self._start_once, clock=steady)
 
     def stop(self, timeout: float) -> bool:
@@ -95,7 +98,8 @@ class PerceptionNode(ResilientLifecycleNode):
 
     def _start_once(self) -> None:
         self._autostart.cancel()
-        self.start()
+        if not self.start():
+            self._problem = f"it could not start and is {self.state}; the log says why"
 
     @transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -121,8 +125,8 @@ class PerceptionNode(ResilientLifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin a session and subscribe to the cameras."""
         wanted = self._settings = settings.read(self)
-        self._statistics.start(wanted.names)
-        self._worker.submit(partial(self._pipeline.begin, wanted.options)).result()
+        self._statistics.start(wanted.cameras)
+        self._worker.submit(partial(self._pipeline.open, wanted.options)).result()
         self._worker.open(wanted.names)
         self._apply_limits(wanted)
         result = super().on_activate(state)
@@ -174,14 +178,16 @@ class PerceptionNode(ResilientLifecycleNode):
 
     # Frames
 
-    def _process(self, frame: CameraFrame[AnyImage]) -> None:
+    def _process(self, frame: CameraFrame[Packet]) -> None:
         """Segment one frame and publish the result; on the worker's thread."""
         max_age = self._settings.max_age
         try:
-            if max_age and self._age(frame.message.header.stamp) > max_age:
-                self._statistics.count(frame.camera, "frames_stale")
+            message = frame.message.open()
+            if max_age and self._age(message.header.stamp) > max_age:
+                self._statistics.stale(frame.camera)
                 return
-            self._publish(self._pipeline.process(frame))
+            opened = CameraFrame(frame.camera, message, frame.received, frame.skipped)
+            self._publish(self._pipeline.process(opened))
         except ImageError as error:
             self._inputs.drop(frame.camera, error)
         except Exception as error:
@@ -189,19 +195,14 @@ class PerceptionNode(ResilientLifecycleNode):
                 return
             reason = f"{type(error).__name__}: {error}"
             self._statistics.failed(frame.camera, reason)
-            self.get_logger().error(
-                f"camera {frame.camera}: a frame failed: {reason}",
-                throttle_duration_sec=_WARNING_SECONDS,
-            )
+            if self._throttle.allows(frame.camera):
+                self.get_logger().error(f"camera {frame.camera}: a frame failed: {reason}")
             self.get_logger().debug(traceback.format_exc())
 
     def _publish(self, processed: ProcessedFrame) -> None:
         result = processed.result
         if processed.clock_jumped:
-            self._statistics.count(result.camera, "clock_jumps")
-            self.get_logger().warning(
-                f"camera {result.camera}: stamps went back; identities start anew"
-            )
+            self._count_jump(f"camera {result.camera}: stamps", result.camera)
         outputs = self._outputs[result.camera]
         age = self._age(processed.header.stamp)
         message = conversions.segment_array(
@@ -214,7 +215,13 @@ class PerceptionNode(ResilientLifecycleNode):
             queue=processed.queue,
         )
         outputs["segments"].publish(message)
-        self._statistics.processed(result.camera, age=age, inference=result.timing.inference)
+        self._statistics.processed(
+            result.camera,
+            age=age,
+            inference=result.timing.inference,
+            encoding=processed.encoding,
+            resolution=f"{result.width}x{result.height}",
+        )
         if outputs["overlay"].get_subscription_count():
             drawn = draw_overlay(processed.image, result)
             outputs["overlay"].publish(array_to_image(drawn, processed.header))
@@ -223,9 +230,24 @@ class PerceptionNode(ResilientLifecycleNode):
             outputs["instances"].publish(array_to_image(ids, processed.header))
 
     def _age(self, stamp: Any) -> float:
-        """Seconds since a stamp on the node's clock; NaN for a stamp of zero."""
+        """Seconds since a stamp on the node's clock; NaN where one of the two does not tell."""
         stamp_ns = conversions.time_to_ns(stamp)
-        return (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if stamp_ns else math.nan
+        now_ns = self.get_clock().now().nanoseconds
+        return (now_ns - stamp_ns) * 1e-9 if stamp_ns and now_ns else math.nan
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        """Start identities anew when the node's clock went back; what is called must be quick."""
+        if self.state == "active":
+            self._worker.submit(self._restart)
+
+    def _restart(self) -> None:
+        if self._pipeline.restart():
+            self._count_jump("the clock")
+
+    def _count_jump(self, what: str, camera: str = "") -> None:
+        self._statistics.clock_jumped(camera)
+        if self._throttle.allows(what):
+            self.get_logger().warning(f"{what} went back; identities start anew")
 
     # Parameters and diagnostics
 
@@ -249,14 +271,19 @@ class PerceptionNode(ResilientLifecycleNode):
         self._requests.default_timeout = wanted.refine_timeout_default
         self._requests.max_timeout = wanted.refine_timeout_max
         self._worker.set_max_rates({camera.name: camera.max_rate for camera in wanted.cameras})
+        self._statistics.limit(wanted.cameras)
 
-    def _publish_diagnostics(self) -> None:
-        report = self._statistics.report(
-            self.get_fully_qualified_name(), self.state, {"model": self._settings.model}
+    def _describe(self, clock: str) -> NodeState:
+        return NodeState(
+            name=self.get_fully_qualified_name(),
+            state=self.state,
+            clock=clock,
+            limits=settings.read(self).limits,
+            model={"model": self._settings.model, **self._pipeline.description},
+            alive=self._worker.is_alive,
+            busy_seconds=self._worker.busy_seconds,
+            problem=self._problem,
         )
-        message = DiagnosticArray(status=report)
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -54,11 +54,17 @@ class PerceptionSession:
         return self._runtime.model_name
 
     def process(
-        self, image: NDArray[np.uint8], *, camera: str = "", stamp_ns: int = 0
+        self,
+        image: NDArray[np.uint8],
+        *,
+        camera: str = "",
+        stamp_ns: int = 0,
+        time_ns: int | None = None,
     ) -> SegmentedFrame:
         """Segment an RGB image uint8 (height, width, 3) and carry identities and corrections on.
 
-        Raises ``ImageError``; the session is then as it was.
+        ``time_ns`` is the time by which identities end, where the stamp does not tell it. Raises
+        ``ImageError``; the session is then as it was.
         """
         start = time.perf_counter()
         options = self.options
@@ -66,7 +72,7 @@ class PerceptionSession:
         encoding = perceiver.encode(image)
         tracker = self._tracker(camera, options)
         follower = FrameFollower(perceiver, encoding, self._memory, tracker, options)
-        segments = follower.follow(stamp_ns)
+        segments = follower.follow(stamp_ns if time_ns is None else time_ns)
         sequence = self._sequences.get(camera, 0) + 1
         self._sequences[camera] = sequence
         inference = perceiver.inference_seconds

@@ -129,8 +129,9 @@ def test_overlay_and_instances_come_while_subscribed(robot: Any) -> None:
 def test_diagnostics_count_what_happened(robot: Any) -> None:
     robot.show("red")
     report = robot.diagnostics()
-    assert {"node", "camera camera", "requests"} <= report.keys()
-    assert report["node"] == {"state": "active", "model": "fake"}
+    assert {"node", "model", "camera camera", "requests"} <= report.keys()
+    assert report["node"]["state"] == "active"
+    assert report["model"]["model"] == "fake"
     values = report["camera camera"]
     assert int(values["frames_processed"]) > 5
     assert int(values["frames_received"]) >= int(values["frames_processed"])
