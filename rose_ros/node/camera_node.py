@@ -17,8 +17,8 @@ from std_msgs.msg import Header
 
 from rose_ros.data.tabletop import SPLITS, build_world
 from rose_ros.node.images import array_to_image
-from rose_ros.node.lifecycle import run
 from rose_ros.node.rendering import OrbitRenderer
+from rose_ros.node.running import run
 
 _FRAME_ID = "camera_optical_frame"
 

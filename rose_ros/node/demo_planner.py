@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, remove_ros_args, try_shutdown
 from rich.console import Console
 from rich.live import Live
@@ -18,6 +18,7 @@ from rich.live import Live
 from rose_ros.node.demo_steps import check_name_held, find, fix_mask, rename, steady_view
 from rose_ros.node.demo_view import Report, live_table
 from rose_ros.node.planner import Planner
+from rose_ros.node.running import Spinner
 
 #: s: for the first frame, which needs the model to be loaded.
 _FIRST_FRAME_SECONDS = 40.0
@@ -25,18 +26,19 @@ _FIRST_FRAME_SECONDS = 40.0
 _PAUSE = 1.0
 #: s: after the steps at least, so that later frames come.
 _AFTERWARDS = 4.0
+#: s: for the callbacks that run when the process ends.
+_STOP_SECONDS = 5.0
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the demo's planner; exit code 0 only if everything was right."""
     given = sys.argv if args is None else args
     options = _parse(remove_ros_args(given)[1:])
-    rclpy.init(args=given)
+    # A signal interrupts this thread, in the middle of whatever it waits for, and no other.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     planner = Planner()
-    executor = SingleThreadedExecutor()
-    executor.add_node(planner)
-    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    spinning.start()
+    spinner = Spinner(planner, SingleThreadedExecutor())
     console = Console()
     report = Report(console, options.out)
     try:
@@ -50,12 +52,14 @@ def main(args: list[str] | None = None) -> int:
         if not console.is_terminal:
             # A log holds no live table; show at least where it ended.
             console.print(live_table(planner))
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         report.say("stopped")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if spinner.stop(_STOP_SECONDS):
+            planner.destroy_node()
         try_shutdown()
-        spinning.join()
-        planner.destroy_node()
     if report.failures:
         report.say(f"{len(report.failures)} failed: {'; '.join(report.failures)}", "bold red")
     return 1 if report.failures else 0
@@ -68,11 +72,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures")
     return parser.parse_args(arguments)
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
 
 
 def _play(planner: Planner, report: Report, seconds: float) -> None:
