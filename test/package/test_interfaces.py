@@ -19,6 +19,11 @@ FIELDS = {
     "Segment": "uint32 id, Label label, Label[] alternatives, uint8 label_source, uint32 revision,"
     " float32 score, float32 mask_quality, Mask mask, uint32 area,"
     " geometry_msgs/Point32 anchor, bool truncated",
+    "Segment3D": "uint32 index, uint32 id, Label label, float32 score,"
+    " geometry_msgs/Point position, geometry_msgs/Point point, geometry_msgs/Pose box,"
+    " geometry_msgs/Vector3 size, uint32 pixels, float32 coverage",
+    "Segment3DArray": "std_msgs/Header header, string camera, uint64 session_id, uint64 sequence,"
+    " builtin_interfaces/Time depth_stamp, Segment3D[] segments",
     "FrameTiming": "float32 age, float32 queue, float32 preprocess, float32 inference,"
     " float32 postprocess",
     "SegmentArray": "std_msgs/Header header, string camera, uint32 height, uint32 width,"
@@ -34,7 +39,7 @@ FIELDS = {
 
 CONSTANT = re.compile(r"^uint8 ([A-Z_]+) = (\d+)")
 UNIT = re.compile(
-    r"^# (px|s|s and ns|No unit|Count|Probability|Predicted|Enum|True or false|Stamp|"
+    r"^# (px|m|s|s and ns|Share|No unit|Count|Probability|Predicted|Enum|True or false|Stamp|"
     r"px \(x right, y down; z = 0\))\b"
 )
 
