@@ -1,0 +1,111 @@
+"""What a correction changes that only the model can tell: masks, and what was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rose_ros.perception.changes import Change, is_same_thing, reshaped
+from rose_ros.perception.corrections import MaskCorrection
+from rose_ros.perception.following import SAME_IOU, SessionOptions, growth_of
+from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overlaps
+from rose_ros.perception.masks import crop_content, iou_matrix
+from rose_ros.perception.perceiver import Perceiver
+from rose_ros.perception.refinement import Intent
+from rose_ros.perception.segments import Segment, Status
+from rose_ros.perception.selection import Detections
+
+#: Masks that overlap at least this much are the same mask.
+UNCHANGED_IOU = 0.98
+#: Mask corrections of one track; the oldest go first.
+MAX_TRACK_CORRECTIONS = 3
+
+
+class Proposer:
+    """Asks the model what a text changes in one frame; changes nothing itself."""
+
+    def __init__(self, memory: Memory, perceiver: Perceiver, options: SessionOptions) -> None:
+        """Read ``memory`` and ask ``perceiver``."""
+        self._memory = memory
+        self._perceiver = perceiver
+        self._options = options
+
+    def mask_change(
+        self, intent: Intent, record: Record, view: Sequence[Segment], targets: Sequence[Segment]
+    ) -> Change:
+        """Let the model correct one mask; raises ``Refusal`` when that changes nothing."""
+        if len(targets) != 1:
+            message = "a mask is corrected one at a time; give one id"
+            raise Refusal(Status.AMBIGUOUS, message, tuple(targets))
+        target = targets[0]
+        before = mask_of(target, record)
+        label = target.label.text
+        found = self._perceiver.refine(record.encoding, before, label, intent.text)
+        if not len(found):
+            raise Refusal(Status.NOT_UNDERSTOOD, "the model sees nothing that fits the text")
+        if not intent.several:
+            found = found.take(np.arange(1))
+        masks = self._perceiver.masks(record.encoding, found)
+        same = iou_matrix(before[None], masks)[0]
+        best = int(same.argmax())
+        if len(found) == 1 and same[best] >= UNCHANGED_IOU:
+            raise Refusal(Status.NO_CHANGE, "the mask already is so")
+        if not is_same_thing(before, masks[best]):
+            return self._other_thing(target, record, view, found)
+        correction = MaskCorrection(
+            text=intent.text,
+            label=label,
+            growth=growth_of(before, masks[best]),
+            overlap=float(same[best]),
+            several=len(found) > 1,
+            serial=self._memory.ledger.next_serial(),
+        )
+        others = found.take(np.delete(np.arange(len(found)), best))
+        return Change(
+            message=f"split into {len(found)}" if len(others) else self._mask_message(),
+            targets=(target,),
+            edits={target.id: reshaped(target, masks[best], float(found.quality[best]))},
+            give=lambda given: replace(
+                given, masks=(*given.masks, correction)[-MAX_TRACK_CORRECTIONS:]
+            ),
+            added=self._perceiver.with_names(record.encoding, others),
+            shown=crop_content(found.logits, record.encoding.content)[best] > 0,
+        )
+
+    def _mask_message(self) -> str:
+        """Say that a mask was corrected, and when that pushes out an older correction."""
+        tracks = self._memory.tracks
+        waiting = sum(len(track.correction.masks) for track in tracks)
+        limit = self._options.max_mask_corrections
+        if waiting < limit:
+            return "mask corrected"
+        return f"mask corrected; only the newest {limit} mask corrections follow their segments"
+
+    def _other_thing(
+        self, target: Segment, record: Record, view: Sequence[Segment], found: Detections
+    ) -> Change:
+        """The text means something else than the target: point to it, or add it."""
+        mask = self._perceiver.masks(record.encoding, found.take(np.arange(1)))
+        overlap = overlaps(record, mask, view)[0]
+        best = int(overlap.argmax())
+        if overlap[best] > SAME_IOU:
+            meant = view[best]
+            message = f"the text means segment {meant.id} ({meant.label.text})"
+            raise Refusal(Status.NO_CHANGE, message, (meant,))
+        added = self._perceiver.with_names(record.encoding, found.take(np.arange(1)))
+        return Change(f"added; segment {target.id} is unchanged", added=added)
+
+    def addition(self, description: str, record: Record, view: Sequence[Segment]) -> Change:
+        """Look for something that was missed; raises ``Refusal`` when nothing new fits."""
+        found = self._perceiver.find(record.encoding, description)
+        if not len(found):
+            raise Refusal(Status.NO_TARGET, f"nothing in this frame fits {description!r}")
+        overlap = overlaps(record, self._perceiver.masks(record.encoding, found), view)
+        known = overlap.max(axis=1, initial=0.0) > SAME_IOU
+        if known.all():
+            present = tuple(view[i] for i in sorted({int(i) for i in overlap.argmax(axis=1)}))
+            raise Refusal(Status.NO_CHANGE, "it is there already", present)
+        added = found.take(np.flatnonzero(~known)[:1])
+        return Change("added", added=added, wanted=description)
