@@ -46,12 +46,17 @@ class CompressedImage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """How one encoding lies in memory and how it becomes RGB."""
+    """How one encoding lies in memory and how it becomes RGB.
+
+    half_rows: rows of ``step`` bytes for two rows of the image, more than 2 where planes of colour
+    follow. even: the widths and heights that share their colour among pixels must be even.
+    """
 
     channels: int
     bits: int
     to_rgb: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    even_width: bool = False
+    even: tuple[str, ...] = ()
+    half_rows: int = 2
 
 
 def _identity(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -64,6 +69,24 @@ def _convert(code: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
 
 def _cvt_color(image: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, code), np.uint8)
+
+
+def _nv21_to_rgb(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert rows (1.5 height, width): brightness, then at half the size V and U in turns."""
+    return _cvt_color(rows, cv2.COLOR_YUV2RGB_NV21)
+
+
+def _nv24_to_rgb(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert rows (3 height, width): brightness, then for each pixel U and V.
+
+    OpenCV has no code for it; written as YUYV, every pixel twice, it converts exactly.
+    """
+    height, width = rows.shape[0] // 3, rows.shape[1]
+    twice = np.empty((height, width, 2, 2), np.uint8)
+    twice[..., 0] = rows[:height, :, None]
+    twice[..., 1] = rows[height:].reshape(height, width, 2)
+    rgb = _cvt_color(twice.reshape(height, 2 * width, 2), cv2.COLOR_YUV2RGB_YUY2)
+    return np.ascontiguousarray(rgb[:, ::2])
 
 
 def _encodings() -> dict[str, _Encoding]:
@@ -90,9 +113,11 @@ def _encodings() -> dict[str, _Encoding]:
         ):
             table[f"bayer_{name}{bits}"] = _Encoding(1, bits, _convert(code))
     for name in ("uyvy", "yuv422"):
-        table[name] = _Encoding(2, 8, _convert(cv2.COLOR_YUV2RGB_UYVY), even_width=True)
+        table[name] = _Encoding(2, 8, _convert(cv2.COLOR_YUV2RGB_UYVY), ("width",))
     for name in ("yuyv", "yuv422_yuy2"):
-        table[name] = _Encoding(2, 8, _convert(cv2.COLOR_YUV2RGB_YUY2), even_width=True)
+        table[name] = _Encoding(2, 8, _convert(cv2.COLOR_YUV2RGB_YUY2), ("width",))
+    table["nv21"] = _Encoding(1, 8, _nv21_to_rgb, ("width", "height"), half_rows=3)
+    table["nv24"] = _Encoding(1, 8, _nv24_to_rgb, half_rows=6)
     return table
 
 
@@ -111,22 +136,23 @@ def check_image(message: Image) -> None:
             f"send one of {', '.join(SUPPORTED_ENCODINGS)}"
         )
     _check_size(message.height, message.width)
-    if encoding.even_width and message.width % 2:
-        raise ImageError(
-            f"{message.encoding} of width {message.width}; it needs an even width, "
-            "two pixels share their colour"
-        )
+    for side in encoding.even:
+        if getattr(message, side) % 2:
+            raise ImageError(
+                f"{message.encoding} of {side} {getattr(message, side)}; it needs an even {side}, "
+                "pixels share their colour"
+            )
     row = _row_bytes(message.width, encoding)
     if message.step < row:
         raise ImageError(
             f"step is {message.step} bytes; {message.encoding} of width {message.width} needs "
             f"at least {row}"
         )
-    needed = message.step * message.height
+    needed = _stride(message, encoding) * message.height * encoding.half_rows // 2
     if len(message.data) != needed:
         raise ImageError(
-            f"data holds {len(message.data)} bytes; step {message.step} x height "
-            f"{message.height} needs {needed}"
+            f"data holds {len(message.data)} bytes; {message.encoding} with step {message.step} x "
+            f"height {message.height} needs {needed}"
         )
 
 
@@ -138,7 +164,9 @@ def image_to_rgb(message: Image) -> NDArray[np.uint8]:
     """
     check_image(message)
     encoding = _ENCODINGS[message.encoding]
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    rows = np.frombuffer(message.data, np.uint8).reshape(-1, _stride(message, encoding))
+    if encoding.half_rows > 2:
+        return encoding.to_rgb(_without_padding(rows, message.height, message.width))
     used = np.ascontiguousarray(rows[:, : _row_bytes(message.width, encoding)])
     if encoding.bits == 16:
         order = ">u2" if message.is_bigendian else "<u2"
@@ -192,6 +220,30 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
 
 def _row_bytes(width: int, encoding: _Encoding) -> int:
     return width * encoding.channels * encoding.bits // 8
+
+
+def _stride(message: Image, encoding: _Encoding) -> int:
+    """Return the bytes from one row of the first plane to the next.
+
+    Some drivers give as step what all planes together hold per row of the image.
+    """
+    together = message.width * encoding.half_rows // 2
+    is_together = encoding.half_rows > 2 and message.step == together
+    if is_together and len(message.data) == together * message.height:
+        return message.width
+    return message.step
+
+
+def _without_padding(rows: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return the used bytes of planes in rows (n, stride) as (n, width)."""
+    stride = rows.shape[1]
+    if stride == width:
+        return rows
+    count = len(rows) - height
+    # Rows of the second plane are as long as its share of the data: stride, or twice that.
+    length = stride * max(1, count // height)
+    second = rows[height:].reshape(-1, length)[:, : length // stride * width]
+    return np.concatenate([rows[:height, :width], second.reshape(-1, width)])
 
 
 def _check_size(height: int, width: int) -> None:

@@ -67,7 +67,7 @@ def encoded(rgb: np.ndarray, encoding: str) -> np.ndarray:
     raise AssertionError(encoding)
 
 
-PLAIN = [name for name in SUPPORTED_ENCODINGS if not name.startswith(("bayer", "yu", "uy"))]
+PLAIN = [name for name in SUPPORTED_ENCODINGS if not name.startswith(("bayer", "yu", "uy", "nv"))]
 
 
 @pytest.mark.parametrize("encoding", PLAIN)
@@ -84,41 +84,130 @@ def test_plain_encodings(encoding: str, padding: int, bigendian: bool) -> None:
     assert result.flags.c_contiguous
 
 
+#: OpenCV names a pattern after its second row.
+BAYER_CODES = {
+    "rggb": cv2.COLOR_BayerBG2RGB,
+    "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB,
+    "grbg": cv2.COLOR_BayerGB2RGB,
+}
+#: where red, green and green, and blue are in the first two rows and columns
+PATTERNS = {
+    "rggb": ("R", "G", "G", "B"),
+    "bggr": ("B", "G", "G", "R"),
+    "gbrg": ("G", "B", "R", "G"),
+    "grbg": ("G", "R", "B", "G"),
+}
+
+
+def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
+    """See an RGB picture through a colour filter."""
+    raw = np.zeros(rgb.shape[:2], np.uint8)
+    for index, letter in enumerate(PATTERNS[pattern]):
+        row, column = divmod(index, 2)
+        raw[row::2, column::2] = rgb[row::2, column::2, "RGB".index(letter)]
+    return raw
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("bigendian", [False, True])
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize(
-    ("pattern", "offsets"),
-    [
-        ("rggb", ((0, 0), (1, 1))),
-        ("bggr", ((1, 1), (0, 0))),
-        ("grbg", ((0, 1), (1, 0))),
-        ("gbrg", ((1, 0), (0, 1))),
-    ],
-)
-def test_bayer(pattern: str, offsets: tuple, bits: int) -> None:
-    """A red field seen through each pattern comes out red, a blue one blue."""
-    for channel, (row, column) in zip((0, 2), offsets, strict=True):
-        raw = np.zeros((HEIGHT, WIDTH), np.uint8)
-        raw[row::2, column::2] = 200
-        values = raw.astype(np.uint16) * 257 if bits == 16 else raw
-        result = image_to_rgb(message(values, f"bayer_{pattern}{bits}"))
-        inner = result[2:-2, 2:-2].reshape(-1, 3).mean(axis=0)
-        expected = np.zeros(3)
-        expected[channel] = 200
-        np.testing.assert_allclose(inner, expected, atol=2)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_bayer(pattern: str, bits: int, bigendian: bool, padding: int) -> None:
+    """The result is OpenCV's, and OpenCV's is near the picture that was filtered."""
+    raw = mosaic(picture(), pattern)
+    values = raw.astype(np.uint16) * 257 if bits == 16 else raw
+    image = message(values, f"bayer_{pattern}{bits}", padding=padding, bigendian=bigendian)
+    result = image_to_rgb(image)
+    np.testing.assert_array_equal(result, cv2.cvtColor(raw, BAYER_CODES[pattern]))
+    difference = np.abs(result.astype(int) - picture())[2:-2, 2:-2]
+    assert difference.mean() < 3
 
 
-@pytest.mark.parametrize("encoding", ["uyvy", "yuv422", "yuyv", "yuv422_yuy2"])
-def test_yuv422(encoding: str) -> None:
-    rgb = np.full((HEIGHT, WIDTH, 3), (180, 90, 40), np.uint8)
-    y, v, u = (int(value) for value in cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[0, 0])
-    # Camera formats use the studio range of ITU-R BT.601.
-    y = round(16 + y * 219 / 255)
-    u, v = (round(128 + (value - 128) * 224 / 255) for value in (u, v))
-    pixels = (u, y, v, y) if encoding in ("uyvy", "yuv422") else (y, u, y, v)
-    values = np.tile(np.array(pixels, np.uint8).reshape(1, 2, 2), (HEIGHT, WIDTH // 2, 1))
-    result = image_to_rgb(message(values, encoding))
-    np.testing.assert_allclose(result[5, 5], rgb[0, 0], atol=3)
-    np.testing.assert_array_equal(result, np.broadcast_to(result[0, 0], result.shape))
+def planes(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return Y, U, V (height, width) in the studio range of ITU-R BT.601, as cameras send them."""
+    y, v, u = np.moveaxis(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).astype(float), -1, 0)
+    scaled = (16 + y * 219 / 255, 128 + (u - 128) * 224 / 255, 128 + (v - 128) * 224 / 255)
+    return tuple(np.round(plane).astype(np.uint8) for plane in scaled)  # type: ignore[return-value]
+
+
+YUV422_CODES = {
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
+}
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("encoding", YUV422_CODES)
+def test_yuv422(encoding: str, padding: int) -> None:
+    y, u, v = planes(picture())
+    colour = np.where(np.arange(WIDTH) % 2 == 0, u, v)
+    order = (colour, y) if encoding in ("uyvy", "yuv422") else (y, colour)
+    values = np.stack(order, axis=-1)
+    result = image_to_rgb(message(values, encoding, padding=padding))
+    np.testing.assert_array_equal(result, cv2.cvtColor(values, YUV422_CODES[encoding]))
+    assert np.abs(result.astype(int) - picture()).mean() < 6
+
+
+def semi_planar(encoding: str, luma: np.ndarray, colour: np.ndarray, *, padding: int = 0) -> Image:
+    """Make an Image of a plane of brightness and one of colour, rows padded in proportion."""
+    times = colour.shape[1] // luma.shape[1]
+    first = np.pad(luma, ((0, 0), (0, padding)), constant_values=0xAB)
+    second = np.pad(colour, ((0, 0), (0, times * padding)), constant_values=0xAB)
+    image = Image(height=luma.shape[0], width=luma.shape[1], encoding=encoding)
+    image.step = first.shape[1]
+    image.data = array.array("B", first.tobytes() + second.tobytes())
+    return image
+
+
+def nv21() -> tuple[np.ndarray, np.ndarray]:
+    y, u, v = planes(picture())
+    colour = np.stack([v[::2, ::2], u[::2, ::2]], axis=-1)
+    return y, colour.reshape(HEIGHT // 2, WIDTH)
+
+
+def nv24() -> tuple[np.ndarray, np.ndarray]:
+    y, u, v = planes(picture())
+    return y, np.stack([u, v], axis=-1).reshape(HEIGHT, 2 * WIDTH)
+
+
+@pytest.mark.parametrize("padding", [0, 10])
+def test_nv21(padding: int) -> None:
+    luma, colour = nv21()
+    result = image_to_rgb(semi_planar("nv21", luma, colour, padding=padding))
+    expected = cv2.cvtColor(np.concatenate([luma, colour]), cv2.COLOR_YUV2RGB_NV21)
+    np.testing.assert_array_equal(result, expected)
+    assert np.abs(result.astype(int) - picture()).mean() < 6
+
+
+@pytest.mark.parametrize("padding", [0, 10])
+def test_nv24(padding: int) -> None:
+    """OpenCV knows no nv24; with the colours of nv21 in every pixel it must say the same."""
+    luma, colour = nv24()
+    result = image_to_rgb(semi_planar("nv24", luma, colour, padding=padding))
+    assert np.abs(result.astype(int) - picture()).mean() < 3
+    quarter = nv21()[1].reshape(HEIGHT // 2, WIDTH // 2, 2)[..., ::-1]
+    repeated = quarter.repeat(2, axis=0).repeat(2, axis=1).reshape(HEIGHT, 2 * WIDTH)
+    coarse = image_to_rgb(semi_planar("nv24", luma, repeated, padding=padding))
+    expected = cv2.cvtColor(np.concatenate([luma, nv21()[1]]), cv2.COLOR_YUV2RGB_NV21)
+    np.testing.assert_allclose(coarse.astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize(("encoding", "parts"), [("nv21", nv21()), ("nv24", nv24())])
+def test_step_over_all_planes(encoding: str, parts: tuple[np.ndarray, np.ndarray]) -> None:
+    """Some drivers give as step what all planes hold per row of the image."""
+    image = semi_planar(encoding, *parts)
+    expected = image_to_rgb(image)
+    image.step = len(image.data) // image.height
+    np.testing.assert_array_equal(image_to_rgb(image), expected)
+
+
+def test_every_encoding_is_covered() -> None:
+    tested = {*PLAIN, *YUV422_CODES, "nv21", "nv24"}
+    tested |= {f"bayer_{pattern}{bits}" for pattern in PATTERNS for bits in (8, 16)}
+    assert tested == set(SUPPORTED_ENCODINGS)
 
 
 def test_rgb8_is_not_copied() -> None:
@@ -147,6 +236,11 @@ def broken(**changes: object) -> Image:
         (broken(encoding="32FC1"), "'32FC1' is not supported; send one of rgb8"),
         (broken(encoding=""), "'' is not supported"),
         (broken(encoding="yuyv", width=21), "even width"),
+        (broken(encoding="nv21", width=21), "even width"),
+        (broken(encoding="nv21", height=17), "even height"),
+        (broken(encoding="nv21"), "data holds 1188 bytes; nv21 with step 66 x height 18 needs 178"),
+        (broken(encoding="nv24", step=23), "data holds 1188 bytes.*needs 1242"),
+        (broken(encoding="bayer_rggb16", step=43), "step is 43 bytes.*at least 44"),
     ],
 )
 def test_broken_images_are_refused(image: Image, reason: str) -> None:
