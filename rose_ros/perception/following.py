@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rose_ros.model.prompts import EVERYTHING
 from rose_ros.perception.corrections import MaskCorrection
 from rose_ros.perception.history import Memory
 from rose_ros.perception.masks import (
@@ -22,7 +23,7 @@ from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.segments import Segment
 from rose_ros.perception.selection import Detections, PerceiverOptions
 from rose_ros.perception.tracking import Observation, Track, Tracker, TrackerOptions, unit
-from rose_ros.runtime.base import Encoding
+from rose_ros.runtime.base import Encoding, RegionName
 
 #: Added to the logits of a corrected mask where it competes: the planner's word counts more.
 _CORRECTED_BONUS = 1e4
@@ -85,16 +86,47 @@ class FrameFollower:
         """Return the frame's segments in ascending id."""
         threshold = self._options.perceiver.objectness_threshold
         least = threshold * self._options.tracker.keep_factor
-        found = self._perceiver.everything(self._encoding, least)
+        prompt = self._options.perceiver.text or EVERYTHING
+        found = self._perceiver.detect(self._encoding, prompt, least)
         side = found.logits.shape[-1]
         shape = content_cells(side, self._encoding.content) if len(found) else None
         self._tracker.start(stamp_ns, shape)
-        self._take(found, least_for_new=threshold)
+        self._take_unnamed(found, least_for_new=threshold)
         for seen in self._seen:
             self._memory.inherit(seen.track, self._options.tracker.min_cosine)
         self._apply_corrections()
         self._tracker.finish()
         return self._publish()
+
+    def _take_unnamed(self, found: Detections, least_for_new: float) -> None:
+        """Give detections to tracks, and names to those that need one.
+
+        A detection in the place of a track is that track, and is named when the track's schedule
+        says so. The others are named first, since names tell which tracks they may be; what no
+        track can be and is too weak to begin one is left out.
+        """
+        observations = observe(found, self._encoding.content)
+        matches = self._tracker.assign(observations)
+        sure, asked = {}, []
+        for i, match in enumerate(matches):
+            if match is not None and match.sure:
+                sure[i] = match.track
+                if self._tracker.is_due(match.track, observations[i]):
+                    asked.append(i)
+            elif match is not None or found.objectness[i] >= least_for_new:
+                asked.append(i)
+        names = self._names(found, asked)
+        for i, track in sure.items():
+            self._see(track, found, i, with_name(observations[i], names.get(i)))
+        rest = [i for i in asked if i not in sure]
+        unclear = found.take(np.array(rest, np.int64))
+        self._take(replace(unclear, names=tuple(names[i] for i in rest)), least_for_new)
+
+    def _names(self, found: Detections, asked: Sequence[int]) -> dict[int, RegionName]:
+        """Ask for the names of some detections, by index, as one batch."""
+        index = np.array(asked, np.int64)
+        named = self._perceiver.with_names(self._encoding, found.take(index))
+        return dict(zip(asked, named.names, strict=True))
 
     def _take(
         self,
@@ -102,24 +134,30 @@ class FrameFollower:
         least_for_new: float,
         among: Sequence[Track] | None = None,
     ) -> None:
-        """Give detections to tracks; those confident enough begin a track when none fits."""
+        """Give named detections to tracks; those sure enough begin one when none fits."""
         observations = observe(found, self._encoding.content)
-        for i, track in enumerate(self._tracker.assign(observations, among)):
-            if track is not None:
-                self._tracker.observe(track, observations[i])
+        for i, match in enumerate(self._tracker.assign(observations, among)):
+            if match is not None:
+                self._see(match.track, found, i, observations[i])
             elif found.objectness[i] >= least_for_new:
-                track = self._tracker.create(observations[i])
-            else:
-                continue
-            self._seen.append(
-                Seen(
-                    track,
-                    float(found.objectness[i]),
-                    float(found.quality[i]),
-                    found.logits[i],
-                    found.embeddings[i],
-                )
+                self._add(self._tracker.create(observations[i]), found, i)
+
+    def _see(self, track: Track, found: Detections, index: int, observation: Observation) -> None:
+        """Take a detection for what is seen of a track."""
+        self._tracker.observe(track, observation)
+        self._add(track, found, index)
+
+    def _add(self, track: Track, found: Detections, index: int) -> None:
+        """Note what this frame shows of a track that is up to date."""
+        self._seen.append(
+            Seen(
+                track,
+                float(found.objectness[index]),
+                float(found.quality[index]),
+                found.logits[index],
+                found.embeddings[index],
             )
+        )
 
     def _apply_corrections(self) -> None:
         """Apply the newest mask corrections anew, then look for what planners added."""
@@ -206,12 +244,22 @@ class FrameFollower:
 
 
 def observe(found: Detections, content: tuple[float, float]) -> list[Observation]:
-    """Return named detections as a tracker sees them."""
+    """Return detections, named or not, as a tracker sees them."""
     masks = crop_content(found.logits, content) > 0
-    return [
-        Observation(mask, unit(embedding), clean_name(name.text), float(name.score))
-        for mask, embedding, name in zip(masks, found.embeddings, found.names, strict=True)
+    seen = [
+        Observation(mask, unit(embedding))
+        for mask, embedding in zip(masks, found.embeddings, strict=True)
     ]
+    if not found.names:
+        return seen
+    return [with_name(*pair) for pair in zip(seen, found.names, strict=True)]
+
+
+def with_name(observation: Observation, name: RegionName | None) -> Observation:
+    """Return an observation with what the model called it, if it was asked."""
+    if name is None:
+        return observation
+    return replace(observation, name=clean_name(name.text), name_score=float(name.score))
 
 
 def is_consistent(

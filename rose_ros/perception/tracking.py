@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from rose_ros.errors import RequestError
 from rose_ros.perception.corrections import Correction
 from rose_ros.perception.masks import iou_matrix
+from rose_ros.perception.naming import LabelVotes, NameSchedule
 from rose_ros.perception.segments import Label, LabelSource
 
 #: Weights of overlap, category and nearness in the similarity of a track and a segment.
@@ -20,8 +21,8 @@ _OVERLAP, _CATEGORY, _NEARNESS = 0.5, 0.3, 0.2
 _EMBEDDING_DECAY = 0.8
 #: Tracks per camera; the longest missing go first.
 _MAX_TRACKS = 512
-#: A share of votes below this is forgotten.
-_LEAST_SHARE = 0.01
+#: Masks of two frames that overlap more are one object, whatever its name.
+_SAME_PLACE_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class TrackerOptions:
     reach: and the centre at most this many object sizes away. keep_factor: a tracked object stays
     down to this share of the objectness threshold. max_missed_frames, max_missed_seconds: a track
     ends when it has been missing for more than both; forget_seconds ends it in any case.
-    vote_decay: weight of a frame's name one frame later. switch_margin: how many times more votes
-    another name needs. alternatives: how many other names are published.
+    vote_decay: weight of a name when the next one comes. switch_margin: how many times more votes
+    another name needs. alternatives: how many other names are published. naming_interval: frames
+    after which a steady object is named anew; 1 names everything in every frame.
     """
 
     min_iou: float = 0.2
@@ -47,6 +49,7 @@ class TrackerOptions:
     vote_decay: float = 0.8
     switch_margin: float = 1.5
     alternatives: int = 3
+    naming_interval: int = 16
 
     def __post_init__(self) -> None:
         """Refuse values outside their range with ``RequestError``."""
@@ -55,6 +58,8 @@ class TrackerOptions:
                 raise RequestError(f"{name} is {getattr(self, name)}; allowed are 0 to 1")
         if self.switch_margin < 1.0:
             raise RequestError(f"switch_margin is {self.switch_margin}; allowed is 1 or more")
+        if self.naming_interval < 1:
+            raise RequestError(f"naming_interval is {self.naming_interval}; allowed is 1 or more")
         for name in ("reach", "max_missed_frames", "max_missed_seconds", "alternatives"):
             if getattr(self, name) < 0:
                 raise RequestError(f"{name} is {getattr(self, name)}; allowed is 0 or more")
@@ -62,54 +67,28 @@ class TrackerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A segment of the newest frame: mask bool (rows, columns), unit embedding, name, score."""
+    """A segment of the newest frame: mask bool (rows, columns), unit embedding, name, score.
+
+    The name is None when the model was not asked for it.
+    """
 
     mask: NDArray[np.bool_]
     embedding: NDArray[np.float32]
-    name: str
-    name_score: float
-
-
-class LabelVotes:
-    """The names a track was given, weighted by probability, older ones less."""
-
-    def __init__(self, decay: float, margin: float) -> None:
-        """Start without a name."""
-        self._decay = decay
-        self._margin = margin
-        self._votes: dict[str, float] = {}
-        self._weight = 0.0
-        self._current = ""
-
-    def add(self, name: str, score: float) -> None:
-        """Count one frame's name; the label changes only when another is clearly ahead."""
-        self._weight = self._weight * self._decay + 1.0
-        self._votes = {text: vote * self._decay for text, vote in self._votes.items()}
-        if name:
-            self._votes[name] = self._votes.get(name, 0.0) + max(score, 1e-3)
-        least = _LEAST_SHARE * sum(self._votes.values())
-        self._votes = {text: vote for text, vote in self._votes.items() if vote >= least}
-        if not self._votes:
-            return
-        best = max(self._votes, key=lambda text: self._votes[text])
-        if self._votes[best] > self._margin * self._votes.get(self._current, 0.0):
-            self._current = best
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._votes
+    name: str | None = None
+    name_score: float = 0.0
 
     @property
-    def label(self) -> Label:
-        """The steady name and its share of what could have been voted."""
-        return self._label(self._current)
+    def area(self) -> int:
+        """Cells of the mask."""
+        return int(np.count_nonzero(self.mask))
 
-    def others(self, limit: int) -> tuple[Label, ...]:
-        """Return the other names, most votes first."""
-        names = sorted(self._votes, key=lambda text: -self._votes[text])
-        return tuple(self._label(name) for name in names if name != self._current)[:limit]
 
-    def _label(self, name: str) -> Label:
-        return Label(name, min(1.0, self._votes.get(name, 0.0) / max(self._weight, 1.0)))
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The track of an observation; ``sure``: whatever the names are."""
+
+    track: Track
+    sure: bool
 
 
 @dataclass(slots=True)
@@ -128,6 +107,7 @@ class Track:
     embedding: NDArray[np.float32]
     votes: LabelVotes
     seen_ns: int
+    schedule: NameSchedule = field(default_factory=NameSchedule)
     missed: int = 0
     given: Correction = field(default_factory=Correction)
     inherited: Correction = field(default_factory=Correction)
@@ -174,6 +154,7 @@ class Tracker:
         self.options = options
         self._ids = ids
         self._stamp_ns = 0
+        self._frame = 0
         self._seen: set[int] = set()
 
     def start(self, stamp_ns: int, shape: tuple[int, int] | None) -> None:
@@ -182,6 +163,7 @@ class Tracker:
         ``shape`` None: nothing was seen. Tracks with masks of another shape cannot go on.
         """
         self._stamp_ns = stamp_ns
+        self._frame += 1
         self._seen = set()
         for track in list(self.tracks.values()):
             changed = shape is not None and track.mask.shape != shape
@@ -204,23 +186,32 @@ class Tracker:
 
     def assign(
         self, observations: Sequence[Observation], among: Sequence[Track] | None = None
-    ) -> list[Track | None]:
-        """Return the track of each observation, None for a new object; best total similarity."""
+    ) -> list[Match | None]:
+        """Return the track of each observation, None for a new object; best total similarity.
+
+        An observation without a name is taken for whatever its track was called.
+        """
         tracks = self.unseen if among is None else list(among)
-        assigned: list[Track | None] = [None] * len(observations)
+        matches: list[Match | None] = [None] * len(observations)
         if not tracks or not observations:
-            return assigned
-        similarity = _similarity(tracks, observations, self.options)
+            return matches
+        similarity, overlap = _similarity(tracks, observations, self.options)
         for row, column in zip(*linear_sum_assignment(-similarity), strict=True):
             if similarity[row, column] > 0:
-                assigned[column] = tracks[row]
-        return assigned
+                sure = bool(overlap[row, column] > _SAME_PLACE_IOU)
+                matches[column] = Match(tracks[row], sure)
+        return matches
+
+    def is_due(self, track: Track, observation: Observation) -> bool:
+        """Return whether to ask the model what a track that was observed again is called."""
+        longest = self.options.naming_interval
+        return track.schedule.is_due(self._frame, observation.area, observation.embedding, longest)
 
     def observe(self, track: Track, observation: Observation) -> None:
         """Bring a track up to date with what was seen of it."""
         blend = _EMBEDDING_DECAY * track.embedding
         track.embedding = unit(blend + (1 - _EMBEDDING_DECAY) * observation.embedding)
-        track.votes.add(observation.name, observation.name_score)
+        self._vote(track, observation)
         track.mask = track.shown = observation.mask
         track.seen_ns = self._stamp_ns
         track.missed = 0
@@ -229,12 +220,21 @@ class Tracker:
     def create(self, observation: Observation) -> Track:
         """Begin a track with a new id."""
         votes = LabelVotes(self.options.vote_decay, self.options.switch_margin)
-        votes.add(observation.name, observation.name_score)
         mask = observation.mask
         track = Track(next(self._ids), mask, mask, observation.embedding, votes, self._stamp_ns)
+        self._vote(track, observation)
         self.tracks[track.id] = track
         self._seen.add(track.id)
         return track
+
+    def _vote(self, track: Track, observation: Observation) -> None:
+        """Count what the model called a track, if it was asked."""
+        if observation.name is None:
+            return
+        agrees = observation.name == track.votes.label.text
+        track.votes.add(observation.name, observation.name_score)
+        longest = self.options.naming_interval
+        track.schedule.note(observation.area, observation.embedding, longest, agrees=agrees)
 
     def finish(self) -> None:
         """End a frame: count it as missed for the tracks that were not seen."""
@@ -250,8 +250,11 @@ def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _similarity(
     tracks: Sequence[Track], observations: Sequence[Observation], options: TrackerOptions
-) -> NDArray[np.float32]:
-    """Return (tracks, observations) in [0, 1]; 0 where they cannot be the same object."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return similarity and mask IoU (tracks, observations), both in [0, 1].
+
+    The similarity is 0 where they cannot be the same object.
+    """
     old = np.stack([track.mask for track in tracks])
     new = np.stack([observation.mask for observation in observations])
     overlap = iou_matrix(old, new)
@@ -262,13 +265,12 @@ def _similarity(
     distance = np.linalg.norm(_centres(old)[:, None] - _centres(new)[None], axis=2)
     sizes = np.sqrt(np.maximum(old.sum(axis=(1, 2)), 1.0))[:, None]
     nearness = np.exp(-0.5 * (distance / sizes) ** 2)
-    had = np.array(
-        [[observation.name in track.votes for observation in observations] for track in tracks]
-    )
+    names = [observation.name for observation in observations]
+    had = np.array([[n is None or n in track.votes for n in names] for track in tracks])
     jumped = (cosine >= options.min_cosine) & had & (distance <= options.reach * sizes)
     possible = (overlap >= options.min_iou) | jumped
     similarity = _OVERLAP * overlap + _CATEGORY * np.maximum(cosine, 0) + _NEARNESS * nearness
-    return np.where(possible, similarity, 0.0).astype(np.float32)
+    return np.where(possible, similarity, 0.0).astype(np.float32), overlap
 
 
 def _centres(masks: NDArray[np.bool_]) -> NDArray[np.float32]:

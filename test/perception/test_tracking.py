@@ -11,9 +11,10 @@ import pytest
 
 from rose_ros.errors import ImageError, RequestError
 from rose_ros.perception.masks import decode_runs
+from rose_ros.perception.naming import LabelVotes
 from rose_ros.perception.segments import SegmentedFrame
 from rose_ros.perception.session import PerceptionSession, SessionOptions
-from rose_ros.perception.tracking import LabelVotes, TrackerOptions
+from rose_ros.perception.tracking import TrackerOptions
 from rose_ros.runtime.base import RegionName
 
 STEP_NS = 100_000_000
@@ -115,6 +116,7 @@ def test_ids_are_unique_across_cameras(film: Film) -> None:
 
 
 def test_one_wrong_name_does_not_flicker_but_many_win(film: Film, runtime: Any) -> None:
+    film.session.options = SessionOptions(tracker=TrackerOptions(naming_interval=1))
     for _ in range(5):
         film.show(RED)
     runtime.names["red"] = RegionName("red cup", 0.9)
@@ -199,6 +201,8 @@ def test_options_can_be_replaced_while_running(
 def test_tracker_options_out_of_range_are_refused() -> None:
     with pytest.raises(RequestError, match="switch_margin"):
         TrackerOptions(switch_margin=0.5)
+    with pytest.raises(RequestError, match="naming_interval"):
+        TrackerOptions(naming_interval=0)
     with pytest.raises(RequestError, match="min_iou"):
         SessionOptions(tracker=TrackerOptions(min_iou=2.0))
 
