@@ -19,6 +19,7 @@ class RoseConfig(PreTrainedConfig):
     bidirectional_patches: whether the placeholders see each other (False only for ablation).
     centre_encoding: whether SAM's code of the super-patch centre joins the mask prompt.
     region_evidence: what a region token is made of: "category", "pooled" features, or "both".
+    focal: whether masks are corrected and regions named with a closer look at each, in a crop.
 
     None of these numbers is published for ROSE (arXiv 2412.00153); they are this project's own.
     """
@@ -35,6 +36,7 @@ class RoseConfig(PreTrainedConfig):
         bidirectional_patches: bool = True,
         centre_encoding: bool = True,
         region_evidence: str = "both",
+        focal: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vlm_config = _as(LlavaConfig, vlm_config)
@@ -44,6 +46,7 @@ class RoseConfig(PreTrainedConfig):
         self.bidirectional_patches = bidirectional_patches
         self.centre_encoding = centre_encoding
         self.region_evidence = region_evidence
+        self.focal = focal
         super().__init__(**kwargs)
         if self.patches_per_side % super_patch_size:
             raise ValueError(
@@ -68,9 +71,14 @@ class RoseConfig(PreTrainedConfig):
 
     @property
     def mask_size(self) -> int:
-        """Side of the decoded low-resolution masks: four times SAM's embedding grid."""
+        """Side of SAM's low-resolution masks: four times its embedding grid."""
         vision = self.sam_config.vision_config
         return 4 * (vision.image_size // vision.patch_size)
+
+    @property
+    def decoded_size(self) -> int:
+        """Side of the decoded masks: twice as fine as SAM's where they are corrected in crops."""
+        return 2 * self.mask_size if self.focal else self.mask_size
 
 
 def _as(kind: type, config: Any) -> Any:
@@ -80,7 +88,7 @@ def _as(kind: type, config: Any) -> Any:
 
 
 def rose_tiny() -> RoseConfig:
-    """Build the configuration of the shipped model: 4.7 million parameters, for CPUs."""
+    """Build the configuration of the shipped model: 5.4 million parameters, for CPUs."""
     size, prompt_width = 240, 64
     return RoseConfig(
         vlm_config={
@@ -141,6 +149,7 @@ def rose_tiny() -> RoseConfig:
             },
         },
         region_token_id=4,
+        focal=True,
     )
 
 

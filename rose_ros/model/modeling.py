@@ -24,6 +24,7 @@ from transformers import (
 
 from rose_ros.model.attention import causal_mask, patch_block_mask
 from rose_ros.model.configuration import RoseConfig
+from rose_ros.model.focal import MaskSharpener, SharpMasks
 from rose_ros.model.heads import CategoryHead, MaskHead, ObjectnessHead, RegionEmbedding
 
 KeyValues = tuple[tuple[Tensor, Tensor], ...]
@@ -36,11 +37,13 @@ class ImageEncoding:
     patches: (batch, patches, llm_width), the projected patches of the vision tower.
     prefix: per layer of the language model its keys and values (batch, heads, patches, head_dim).
     embedding: (batch, prompt_width, grid, grid), SAM's image embedding.
+    image: (batch, 3, size, size), the normalised image itself, for a closer look.
     """
 
     patches: Tensor
     prefix: KeyValues
     embedding: Tensor
+    image: Tensor
 
     def select(self, index: Tensor) -> ImageEncoding:
         """Pick images by position, also repeatedly: one row per pass over them."""
@@ -48,6 +51,7 @@ class ImageEncoding:
             self.patches[index],
             tuple((keys[index], values[index]) for keys, values in self.prefix),
             self.embedding[index],
+            self.image[index],
         )
 
 
@@ -87,7 +91,10 @@ class RoseModel(PreTrainedModel):
         self.objectness_head = ObjectnessHead(width)
         self.mask_head = MaskHead(width, prompt_width)
         self.category_head = CategoryHead(width)
-        self.region_embedding = RegionEmbedding(width, prompt_width, config.region_evidence)
+        self.region_embedding = RegionEmbedding(
+            width, prompt_width, config.region_evidence, focal=config.focal
+        )
+        self.sharpener = MaskSharpener(prompt_width) if config.focal else None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -109,7 +116,8 @@ class RoseModel(PreTrainedModel):
         cache = DynamicCache(config=self.config.vlm_config.text_config)
         self._language(patches, causal_mask(patches), cache, None)
         prefix = tuple((layer.keys, layer.values) for layer in cache.layers)  # type: ignore[union-attr]
-        return ImageEncoding(patches, cast(KeyValues, prefix), self.encode_sam(sam_pixel_values))
+        embedding = self.encode_sam(sam_pixel_values)
+        return ImageEncoding(patches, cast(KeyValues, prefix), embedding, pixel_values)
 
     def encode_patches(self, pixel_values: Tensor) -> Tensor:
         """Return the vision tower's patches (batch, patches, llm_width), projected."""
@@ -205,6 +213,24 @@ class RoseModel(PreTrainedModel):
         )
         return logits.squeeze(2), quality.squeeze(2)
 
+    def sharpen(
+        self,
+        image: Tensor,
+        logits: Tensor,
+        mask_embeddings: Tensor,
+        previous_logits: Tensor | None = None,
+    ) -> SharpMasks:
+        """Take a closer look at decoded masks; only where the configuration says ``focal``.
+
+        image: (batch, 3, size, size), normalised; logits: (batch, n, mask_size, mask_size);
+        mask_embeddings: (batch, n, prompt_width); previous_logits: (batch, 1, mask_size,
+        mask_size), of the mask that is revised; None and zeros mean that there is none.
+        """
+        assert self.sharpener is not None, "this model has no focal part"
+        if previous_logits is None:
+            previous_logits = torch.zeros_like(logits[:, :1])
+        return cast(SharpMasks, self.sharpener(image, logits, mask_embeddings, previous_logits))
+
     def point_prompts(self, count: int) -> Tensor:
         """Return SAM's own foreground point (1, count, prompt_width), to be placed by a centre."""
         return self.point_embedding.expand(1, count, -1)
@@ -217,16 +243,23 @@ class RoseModel(PreTrainedModel):
     # -- names --------------------------------------------------------------------------------
 
     def region_tokens(
-        self, encoding: ImageEncoding, category_embeddings: Tensor, masks: Tensor
+        self,
+        encoding: ImageEncoding,
+        category_embeddings: Tensor,
+        masks: Tensor,
+        shape_only: Tensor | None = None,
     ) -> Tensor:
         """Make the token that stands for each region in the naming instruction.
 
         category_embeddings: (batch, n, llm_width); masks: (batch, n, height, width) in [0, 1],
-        over the model's square. Returns (batch, n, llm_width).
+        over the model's square; shape_only: bool (batch, n), regions named by their shape alone
+        (training). Returns (batch, n, llm_width).
         """
         side = self.config.patches_per_side
         patches = encoding.patches.transpose(1, 2).unflatten(2, (side, side))
-        return self.region_embedding(category_embeddings, patches, encoding.embedding, masks)
+        return self.region_embedding(
+            category_embeddings, patches, encoding.embedding, encoding.image, masks, shape_only
+        )
 
     def name_hidden(self, region_tokens: Tensor, input_ids: Tensor, dropped: Tensor) -> Tensor:
         """Run the naming instruction over regions (training).

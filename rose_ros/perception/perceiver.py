@@ -28,8 +28,6 @@ from rose_ros.perception.selection import (
 )
 from rose_ros.runtime.base import Encoding, Runtime
 
-#: Decoded masks are softer than the true ones that names were mostly learned under.
-NAMING_SHARPNESS = np.float32(2.0)
 #: Bytes of a published name.
 MAX_NAME_BYTES = 128
 
@@ -122,8 +120,7 @@ class Perceiver:
         if not len(detections):
             return detections
         start = time.perf_counter()
-        sharp = NAMING_SHARPNESS * detections.logits
-        names = self.runtime.name(encoding, sharp, detections.embeddings)
+        names = self.runtime.name(encoding, detections.logits, detections.embeddings)
         self.inference_seconds += time.perf_counter() - start
         return Detections(
             detections.objectness,

@@ -101,7 +101,7 @@ class PerceiveGraph(nn.Module):
 
 
 class DecodeGraph(nn.Module):
-    """Prompts to masks with SAM's decoder."""
+    """Prompts to masks with SAM's decoder, and a closer look at each where the model has one."""
 
     grid: Tensor
 
@@ -118,11 +118,13 @@ class DecodeGraph(nn.Module):
         centres: Tensor,
         previous_logits: Tensor,
         revising: Tensor,
+        pixel_values: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Prompts (1, n, prompt_width) at centres (1, n, 2); ``revising`` (1,) is 1 when the
-        previous mask (1, 1, side, side) counts and 0 when there is none.
+        """Prompts (1, n, prompt_width) at centres (1, n, 2) of an image (1, 3, size, size);
+        ``revising`` (1,) is 1 when the previous mask (1, 1, mask_size, mask_size) counts and 0
+        when there is none.
 
-        Returns logits (1, n, side, side) and predicted IoU (1, n).
+        Returns logits (1, n, decoded_size, decoded_size) and predicted IoU (1, n).
         """
         sam, config = self.model.sam, self.model.config
         prompts = mask_embeddings
@@ -131,7 +133,12 @@ class DecodeGraph(nn.Module):
         dense = revising * sam.prompt_encoder.mask_embed(previous_logits)
         nothing = sam.prompt_encoder.no_mask_embed.weight[:, :, None, None]
         dense = dense + (1.0 - revising) * nothing
-        return decode(sam.mask_decoder, embedding, self.grid, prompts[0], dense)
+        logits, quality = decode(sam.mask_decoder, embedding, self.grid, prompts[0], dense)
+        if self.model.sharpener is None:
+            return logits, quality
+        revised = revising * previous_logits
+        sharp = self.model.sharpen(pixel_values, logits, mask_embeddings, revised)
+        return sharp.logits, sharp.quality
 
 
 class RegionGraph(nn.Module):
@@ -142,14 +149,20 @@ class RegionGraph(nn.Module):
         self.model = model
 
     def forward(
-        self, patches: Tensor, embedding: Tensor, category_embeddings: Tensor, logits: Tensor
+        self,
+        patches: Tensor,
+        embedding: Tensor,
+        pixel_values: Tensor,
+        category_embeddings: Tensor,
+        logits: Tensor,
     ) -> Tensor:
-        """(1, n, width) and (1, n, side, side) -> (1, n, width)."""
+        """(1, n, width) and (1, n, decoded_size, decoded_size) -> (1, n, width)."""
         side = self.model.config.patches_per_side
         return self.model.region_embedding(
             category_embeddings,
             patches.transpose(1, 2).unflatten(2, (side, side)),
             embedding,
+            pixel_values,
             logits.sigmoid(),
         )
 
@@ -214,12 +227,13 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
 
     patch_tokens = torch.randn(1, patches, width)
     embedding = torch.randn(1, prompt_width, side // 4, side // 4)
+    pixels = torch.randn(1, 3, vision_size, vision_size)
     return [
         Graph(
             "encode",
             EncodeGraph(model),
             {
-                "pixel_values": torch.zeros(1, 3, vision_size, vision_size),
+                "pixel_values": pixels,
                 "sam_pixel_values": torch.zeros(1, 3, sam_size, sam_size),
             },
             ("patches", "embedding", "prefix"),
@@ -246,6 +260,7 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
                 "centres": torch.rand(1, regions, 2),
                 "previous_logits": torch.zeros(1, 1, side, side),
                 "revising": torch.zeros(1),
+                "pixel_values": pixels,
             },
             ("logits", "quality"),
             {"mask_embeddings": {1: n}, "centres": {1: n}},
@@ -256,8 +271,9 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
             {
                 "patches": patch_tokens,
                 "embedding": embedding,
+                "pixel_values": pixels,
                 "category_embeddings": torch.randn(1, regions, width),
-                "logits": torch.randn(1, regions, side, side),
+                "logits": torch.randn(1, regions, config.decoded_size, config.decoded_size),
             },
             ("regions",),
             {"category_embeddings": {1: n}, "logits": {1: n}},
@@ -314,18 +330,3 @@ def _unstack(cache: Tensor) -> DynamicCache:
     for layer, (keys, values) in enumerate(cache):
         filled.update(keys, values, layer)
     return filled
-
-
-def _cells(side: int, cells: int) -> Tensor:
-    """Return (cells, side): each row averages one of ``cells`` parts of an axis."""
-    rows = torch.zeros(cells, side)
-    for cell in range(cells):
-        start, end = cell * side // cells, -((cell + 1) * -side // cells)
-        rows[cell, start:end] = 1.0 / (end - start)
-    return rows
-
-
-def _pool(features: Tensor, weights: Tensor) -> Tensor:
-    """Average features (1, cells, channels) under weights (1, n, side, side): (1, n, channels)."""
-    flat = weights.flatten(2)
-    return (flat / flat.sum(-1, keepdim=True).clamp(min=1e-4)) @ features

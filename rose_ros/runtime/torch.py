@@ -75,17 +75,18 @@ class TorchRuntime(Runtime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        side = self._processor.config.mask_size
+        side = self._model.config.decoded_size
         if not len(candidates):
             return DecodedMasks(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
         previous = self._previous(previous_mask)
         features: ImageEncoding = encoding.features
-        logits, quality = self._model.decode_masks(
-            features.embedding,
-            self._tensor(candidates.mask_embeddings)[None],
-            self._tensor(candidates.centres)[None],
-            None if previous is None else previous.logits,
-        )
+        revised = None if previous is None else previous.logits
+        prompts = self._tensor(candidates.mask_embeddings)[None]
+        centres = self._tensor(candidates.centres)[None]
+        logits, quality = self._model.decode_masks(features.embedding, prompts, centres, revised)
+        if self._model.sharpener is not None:
+            sharp = self._model.sharpen(features.image, logits, prompts, revised)
+            logits, quality = sharp.logits, sharp.quality
         return DecodedMasks(_numpy(logits[0]), _numpy(quality[0].clamp(0, 1)))
 
     @torch.inference_mode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: The stages in order, with their steps at 8 images a step.
-STEPS = {"points": 1400, "names": 2200, "perceive": 1000, "converse": 1100}
+STEPS = {"points": 1400, "shapes": 1500, "names": 2200, "perceive": 1000, "converse": 1100}
 PRECISIONS = ("auto", "fp32", "bf16")
 
 

@@ -27,9 +27,15 @@ Sample = dict[str, Array]
 #: the other passes. Masks are what costs most, so only the first few of a pass are decoded.
 DENSE_REGIONS, SPARSE_REGIONS = 12, 2
 DECODED = 5
+#: Descriptions per image of which only the objectness is learned: no masks, so they are cheap.
+SEEKS = 2
 POINTS = 8
 NAME_TOKENS = 24
 IGNORED = -100
+#: In the place of a token whose embedding is blanked.
+BLANK = -1
+#: Share of regions named by their shape alone.
+SHAPE_ONLY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,18 @@ class Samples(Dataset[Sample]):
     """Sample ``index`` is a function of (seed, stage, index) alone, so training can resume."""
 
     def __init__(
-        self, cache: SceneCache, processor: RoseProcessor, stage: str, length: int, seed: int
+        self,
+        cache: SceneCache,
+        processor: RoseProcessor,
+        stage: str,
+        length: int,
+        seed: int,
+        mask_side: int,
     ) -> None:
+        """Make ``length`` samples for ``stage``, with target masks of ``mask_side`` a side."""
         self.cache, self.processor = cache, processor
         self.stage, self.length, self.seed = stage, length, seed
+        self.mask_side = mask_side
 
     def __len__(self) -> int:
         return self.length
@@ -100,11 +114,11 @@ class Samples(Dataset[Sample]):
             return sample | self._points(instances, rng)
         sample |= self._pass("dense", EVERYTHING, instances, DENSE_REGIONS, rng)
         if self.stage == "converse":
-            sample |= self._find(view, rng) | self._refine(view, rng)
+            sample |= self._find(view, rng) | self._refine(view, rng) | self._seek(view, rng)
         return sample
 
     def _points(self, instances: Sequence[Instance], rng: np.random.Generator) -> Sample:
-        side = self.processor.config.mask_size
+        side = self.mask_side
         large = [one for one in instances if np.count_nonzero(one.mask) >= MIN_AREA]
         points = np.zeros((POINTS, 2), np.float32)
         masks = np.zeros((POINTS, side, side), np.float32)
@@ -121,6 +135,19 @@ class Samples(Dataset[Sample]):
     def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         text, instances = _described(view, rng)
         return self._pass("find", find_prompt(text), instances, SPARSE_REGIONS, rng)
+
+    def _seek(self, view: LabelledView, rng: np.random.Generator) -> Sample:
+        """Make targets of objectness alone for some more descriptions."""
+        passes = []
+        for _ in range(SEEKS):
+            text, instances = _described(view, rng)
+            masks = [one.mask for one in instances]
+            targets = patch_targets(masks, self.processor.config.grid, MIN_AREA)
+            ids, mask = self._instruction(find_prompt(text))
+            passes.append((targets.heat, targets.positive, ids, mask))
+        keys = ("seek_heat", "seek_positive", "seek_text", "seek_text_mask")
+        stacked = [np.stack(one) for one in zip(*passes, strict=True)]
+        return dict(zip(keys, stacked, strict=True))
 
     def _refine(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         correction = correct(view, rng)
@@ -153,17 +180,16 @@ class Samples(Dataset[Sample]):
         homes = np.flatnonzero(targets.home >= 0)
         chosen = rng.permutation(homes)[:regions]
         patches = np.zeros(regions, np.int64)
-        masks = np.zeros((regions, config.mask_size, config.mask_size), np.float32)
+        masks = np.zeros((regions, self.mask_side, self.mask_side), np.float32)
         names = np.zeros((regions, NAME_TOKENS), np.int64)
         labels = np.full((regions, NAME_TOKENS), IGNORED, np.int64)
+        shape_only = np.zeros(regions, bool)
         names[:, 0] = self.processor.token("<region>")
         for row, which in enumerate(chosen):
             patches[row] = _near_home(targets, int(which), rng)
-            masks[row] = low_resolution(instances[which].mask, config.mask_size)
-            names[row], labels[row] = self._naming(instances[which], rng)
-        ids = self.processor.encode_text(text)[0][:TEXT_TOKENS]
-        padded = np.zeros(TEXT_TOKENS, np.int64)
-        padded[: len(ids)] = ids
+            masks[row] = low_resolution(instances[which].mask, self.mask_side)
+            names[row], labels[row], shape_only[row] = self._naming(instances[which], rng)
+        ids, mask = self._instruction(text)
         return {
             f"{kind}_heat": targets.heat,
             f"{kind}_positive": targets.positive,
@@ -172,27 +198,45 @@ class Samples(Dataset[Sample]):
             f"{kind}_valid": np.arange(regions) < len(chosen),
             f"{kind}_names": names,
             f"{kind}_labels": labels,
-            f"{kind}_text": padded,
-            f"{kind}_text_mask": np.arange(TEXT_TOKENS) < len(ids),
+            f"{kind}_shape_only": shape_only,
+            f"{kind}_text": ids,
+            f"{kind}_text_mask": mask,
         }
 
-    def _naming(self, instance: Instance, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Tokenise one question and its answer; only the answer is learned."""
-        question, answer = self.processor.config.name_prompt, instance.name
+    def _instruction(self, text: str) -> tuple[Array, Array]:
+        """Tokenise and pad: int64 (TEXT_TOKENS,), and which of them are there."""
+        ids = self.processor.encode_text(text)[0][:TEXT_TOKENS]
+        padded = np.zeros(TEXT_TOKENS, np.int64)
+        padded[: len(ids)] = ids
+        return padded, np.arange(TEXT_TOKENS) < len(ids)
+
+    def _naming(self, instance: Instance, rng: np.random.Generator) -> tuple[Array, Array, bool]:
+        """Tokenise one question and its answer; only the answer is learned.
+
+        At times by the shape alone, without what tells the colour: then only the noun is learned,
+        and the words before it are blank. So no noun can depend on the colour it was seen with.
+        """
+        question, before, answer = self.processor.config.name_prompt, "", instance.name
         kind = rng.random()
-        if instance.colour and kind < 0.15:
+        shape_only = bool(instance.noun) and (
+            self.stage == "shapes" or bool(rng.random() < SHAPE_ONLY)
+        )
+        if instance.colour and kind < 0.15 and not shape_only:
             question, answer = "<bos>What colour is <region>?", instance.colour
         elif instance.noun and kind < 0.3:
             question, answer = "<bos>What kind of thing is <region>?", instance.noun
+        elif shape_only and instance.colour and answer == f"{instance.colour} {instance.noun}":
+            before, answer = f" {instance.colour}", instance.noun
         encode = self.processor.encode_text
-        asked = encode(question)[0]
+        asked, blank = encode(question)[0], encode(before)[0] if before else np.zeros(0, np.int64)
         answered = np.append(encode(" " + answer)[0], self.processor.token("<eos>"))
-        ids = np.concatenate([asked, answered])[:NAME_TOKENS]
+        ids = np.concatenate([asked, np.full(len(blank), BLANK), answered])[:NAME_TOKENS]
         tokens = np.zeros(NAME_TOKENS, np.int64)
         labels = np.full(NAME_TOKENS, IGNORED, np.int64)
         tokens[: len(ids)] = ids
-        labels[len(asked) : len(ids)] = ids[len(asked) :]
-        return tokens, labels
+        first = len(asked) + len(blank)
+        labels[first : len(ids)] = ids[first:]
+        return tokens, labels, shape_only
 
 
 def _described(view: LabelledView, rng: np.random.Generator) -> tuple[str, list[Instance]]:
@@ -223,7 +267,7 @@ def to_tensors(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
     """Stack samples; texts are cut to the longest of the batch."""
     batch = {key: torch.from_numpy(np.stack([one[key] for one in samples])) for key in samples[0]}
     for key in [key for key in batch if key.endswith("_text")]:
-        longest = int(batch[f"{key}_mask"].sum(1).max())
-        batch[key] = batch[key][:, :longest]
-        batch[f"{key}_mask"] = batch[f"{key}_mask"][:, :longest]
+        longest = int(batch[f"{key}_mask"].sum(-1).max())
+        batch[key] = batch[key][..., :longest]
+        batch[f"{key}_mask"] = batch[f"{key}_mask"][..., :longest]
     return batch

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from rose_ros.model.focal import sample_masks
 from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
-from rose_ros.training.samples import DECODED
+from rose_ros.training.samples import BLANK, DECODED
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
@@ -42,10 +44,26 @@ def learn_points(model: RoseModel, batch: Batch) -> Losses:
     """Teach the SAM part alone, on random points inside instances: no language model, cheap."""
     embedding = model.encode_sam(batch["sam_pixel_values"])
     prompts = model.point_prompts(batch["points"].shape[1])
-    logits, quality = model.decode_masks(
-        embedding, prompts.expand(len(embedding), -1, -1), batch["points"]
-    )
-    return _mask_losses(logits, quality, batch, "dense")
+    prompts = prompts.expand(len(embedding), -1, -1)
+    logits, quality = model.decode_masks(embedding, prompts, batch["points"])
+    losses, _ = _learn_masks(model, batch["pixel_values"], logits, quality, prompts, batch, "dense")
+    return losses
+
+
+def learn_shapes(model: RoseModel, batch: Batch) -> Losses:
+    """Teach what shapes are called, under true masks: the focal crops alone, very cheap.
+
+    The words of a name are read straight off the crop's token with the language model's own
+    output layer, in any order; the language model does not run.
+    """
+    focal = model.region_embedding.focal
+    assert focal is not None, "this stage needs a model with a focal part"
+    tokens = focal(batch["pixel_values"], batch["dense_masks"])
+    labels = batch["dense_labels"]
+    words = (labels >= 0) & (labels != model.config.vlm_config.text_config.eos_token_id)
+    image, region, place = torch.nonzero(words & batch["dense_valid"].unsqueeze(-1), as_tuple=True)
+    logits = model.vlm.lm_head(tokens[image, region]).float()
+    return {"shapes": functional.cross_entropy(logits, labels[image, region, place])}
 
 
 def learn_names(model: RoseModel, batch: Batch) -> Losses:
@@ -54,8 +72,10 @@ def learn_names(model: RoseModel, batch: Batch) -> Losses:
         embedding = model.encode_sam(batch["sam_pixel_values"])
     patches = model.encode_patches(batch["pixel_values"])
     category = patches.new_zeros(*batch["dense_patches"].shape, patches.shape[-1])
-    encoding = ImageEncoding(patches, (), embedding)
-    regions = model.region_tokens(encoding, category, batch["dense_masks"])
+    encoding = ImageEncoding(patches, (), embedding, batch["pixel_values"])
+    regions = model.region_tokens(
+        encoding, category, batch["dense_masks"], batch["dense_shape_only"]
+    )
     return _naming(model, batch, {"dense": regions})
 
 
@@ -74,6 +94,7 @@ def learn_conversation(model: RoseModel, batch: Batch) -> Losses:
     for kind in ("dense", "find", "refine"):
         more, regions[kind] = _learn_pass(model, encoding, batch, kind)
         losses |= more
+    losses["seek_objectness"] = _learn_to_seek(model, encoding, batch)
     return losses | _naming(model, batch, regions)
 
 
@@ -89,6 +110,7 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("points", 1e-3, learn_points),
+        Stage("shapes", 2e-3, learn_shapes),
         Stage("names", 8e-4, learn_names),
         Stage("perceive", 8e-4, learn_perception),
         Stage("converse", 8e-4, learn_conversation),
@@ -123,17 +145,54 @@ def _learn_pass(
         batch["refine_share"] if refining else None,
     )
     patches = batch[f"{kind}_patches"][:, :DECODED]
+    prompts = _at(perception.mask_embeddings, patches)
+    previous = batch["refine_previous"] if refining else None
     logits, quality = model.decode_masks(
-        encoding.embedding,
-        _at(perception.mask_embeddings, patches),
-        model.centres[patches],
-        batch["refine_previous"] if refining else None,
+        encoding.embedding, prompts, model.centres[patches], previous
     )
-    losses = _mask_losses(logits, quality, batch, kind)
+    losses, logits = _learn_masks(
+        model, encoding.image, logits, quality, prompts, batch, kind, previous
+    )
     losses[f"{kind}_objectness"] = objectness_loss(
         perception.objectness, batch[f"{kind}_heat"], batch[f"{kind}_positive"]
     )
     return losses, _regions(model, encoding, perception, logits, batch, kind)
+
+
+def _learn_to_seek(model: RoseModel, encoding: ImageEncoding, batch: Batch) -> Tensor:
+    """Look for several descriptions in each image; return the loss of the objectness."""
+    text, mask = batch["seek_text"], batch["seek_text_mask"]
+    images = torch.arange(len(text), device=text.device).repeat_interleave(text.shape[1])
+    found = model.perceive(encoding.select(images), text.flatten(0, 1), mask.flatten(0, 1))
+    heat, positive = batch["seek_heat"].flatten(0, 1), batch["seek_positive"].flatten(0, 1)
+    return objectness_loss(found.objectness, heat, positive)
+
+
+def _learn_masks(
+    model: RoseModel,
+    image: Tensor,
+    logits: Tensor,
+    quality: Tensor,
+    prompts: Tensor,
+    batch: Batch,
+    kind: str,
+    previous: Tensor | None = None,
+) -> tuple[Losses, Tensor]:
+    """Return the losses of decoded masks, and the logits as they would be published."""
+    count = logits.shape[1]
+    target, valid = batch[f"{kind}_masks"][:, :count], batch[f"{kind}_valid"][:, :count]
+    coarse = functional.adaptive_avg_pool2d(target, model.config.mask_size)
+    losses = {
+        f"{kind}_mask": mask_loss(logits, coarse, valid),
+        f"{kind}_quality": quality_loss(quality, logits, coarse, valid),
+    }
+    if model.sharpener is None:
+        return losses, logits
+    sharp = model.sharpen(image, logits.detach(), prompts, previous)
+    target = sample_masks(target, sharp.grid, "zeros")
+    losses[f"{kind}_sharp"] = mask_loss(sharp.crops, target, valid)
+    losses[f"{kind}_sharp_quality"] = quality_loss(sharp.quality, sharp.crops, target, valid)
+    return losses, sharp.logits
 
 
 def _regions(
@@ -151,7 +210,7 @@ def _regions(
     masks[:, :DECODED] = torch.where(own, decoded, masks[:, :DECODED])
     kept = torch.rand(patches.shape, device=patches.device).unsqueeze(-1) > CATEGORY_DROPOUT
     category = _at(perception.category_embeddings, patches) * kept
-    return model.region_tokens(encoding, category, masks)
+    return model.region_tokens(encoding, category, masks, batch[f"{kind}_shape_only"])
 
 
 def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losses:
@@ -163,16 +222,8 @@ def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losse
     longest = int((ids != 0).sum(1).max())
     ids, labels = ids[:, :longest], labels[:, :longest]
     dropped = (labels >= 0) & (torch.rand(labels.shape, device=labels.device) < WORD_DROPOUT)
-    return {"naming": naming_loss(model.name_hidden(tokens, ids, dropped), labels)}
-
-
-def _mask_losses(logits: Tensor, quality: Tensor, batch: Batch, kind: str) -> Losses:
-    decoded = logits.shape[1]
-    target, valid = batch[f"{kind}_masks"][:, :decoded], batch[f"{kind}_valid"][:, :decoded]
-    return {
-        f"{kind}_mask": mask_loss(logits, target, valid),
-        f"{kind}_quality": quality_loss(quality, logits, target, valid),
-    }
+    dropped |= ids == BLANK
+    return {"naming": naming_loss(model.name_hidden(tokens, ids.clamp(min=0), dropped), labels)}
 
 
 def _at(values: Tensor, patches: Tensor) -> Tensor:

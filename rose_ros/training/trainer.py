@@ -100,7 +100,14 @@ def _run_stage(
     )
     if state is not None and step > 0:
         checkpoints.load_optimizer(state, optimizer)
-    samples = Samples(cache, processor, stage.name, steps * options.batch, options.seed)
+    samples = Samples(
+        cache,
+        processor,
+        stage.name,
+        steps * options.batch,
+        options.seed,
+        model.config.decoded_size,
+    )
     first = step * options.batch + parallel.rank()
     loader = DataLoader(
         Subset(samples, range(first, len(samples), parallel.processes())),

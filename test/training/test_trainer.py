@@ -42,7 +42,7 @@ def options(out: Path, *more: str) -> list[str]:
 def steps(count: int) -> list[str]:
     return [
         word
-        for stage in ("points", "names", "perceive", "converse")
+        for stage in ("points", "shapes", "names", "perceive", "converse")
         for word in (f"--{stage}-steps", str(count))
     ]
 
