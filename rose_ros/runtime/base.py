@@ -64,6 +64,11 @@ class DecodedMasks:
     logits: NDArray[np.float32]
     quality: NDArray[np.float32]
 
+    @classmethod
+    def none(cls, side: int) -> DecodedMasks:
+        """Return no masks, of the right shapes."""
+        return cls(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
+
 
 @dataclass(frozen=True, slots=True)
 class RegionName:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 from rose_ros.errors import RuntimeUnavailableError
 from rose_ros.runtime.base import Candidates, Runtime
+from rose_ros.runtime.manifest import GRAPHS
 from rose_ros.runtime.onnx import OnnxRuntime
 from rose_ros.runtime.torch import TorchRuntime
 
@@ -116,15 +117,15 @@ def test_names_of_a_batch_equal_names_one_by_one(onnx: Runtime) -> None:
 def test_naming_ends_at_the_end_token(onnx: OnnxRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that ended stay ended, and score only what was said up to the end."""
     end, said = onnx._manifest.end_token_id, iter([[7, 0], [0, 9], [9, 9]])
-    run = onnx._run
+    run = onnx.run
 
-    def scripted(graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        new_cache = run(graph, **inputs)[2]
+    def scripted(graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         words = [end if word == 0 else word for word in next(said)]
-        return [np.asarray(words), np.asarray([0.5, 0.25], np.float32), new_cache]
+        probability = np.asarray([0.5, 0.25], np.float32)
+        return {**run(graph, inputs), "next_ids": np.asarray(words), "probability": probability}
 
-    monkeypatch.setattr(onnx, "_run", scripted)
-    ids, scores = onnx._name(np.zeros((2, 24), np.float32))
+    monkeypatch.setattr(onnx, "run", scripted)
+    ids, scores = onnx._answer(np.zeros((2, 24), np.float32))
     assert ids.tolist() == [[7, end, end, end, end], [end] * 5]
     assert scores.tolist() == [0.5, 0.25]
 
@@ -144,6 +145,15 @@ def test_an_encoding_can_be_asked_again_and_again(onnx: Runtime) -> None:
     np.testing.assert_array_equal(
         onnx.perceive(encoding, "Segment everything.").objectness, before.objectness
     )
+
+
+def test_an_encoding_keeps_what_later_graphs_take(onnx: OnnxRuntime) -> None:
+    """A graph may take an input of the encoder again; the manifest says so."""
+    features = onnx.encode(IMAGE).features
+    later = set[str]().union(*(onnx._inputs(g) for g in GRAPHS if g != "encode"))
+    known = {*onnx._inputs("encode"), *onnx._manifest.graphs["encode"]["outputs"]}
+    assert set(features) == later & known
+    assert {"patches", "embedding", "prefix"} <= set(features)
 
 
 def test_a_gpu_is_refused_with_a_way_out(exported: Path) -> None:
