@@ -24,6 +24,9 @@ FIELDS = {
     " geometry_msgs/Vector3 size, uint32 pixels, float32 coverage",
     "Segment3DArray": "std_msgs/Header header, string camera, uint64 session_id, uint64 sequence,"
     " builtin_interfaces/Time depth_stamp, Segment3D[] segments",
+    "Refinement": "builtin_interfaces/Time stamp, uint8 kind, string text, string camera,"
+    " builtin_interfaces/Time frame_stamp, uint64 sequence, uint8 scope, uint32[] requested_ids,"
+    " uint32[] corrected_ids, uint32[] removed_ids, uint8 status, string message, float32 elapsed",
     "FrameTiming": "float32 age, float32 queue, float32 preprocess, float32 inference,"
     " float32 postprocess",
     "SegmentArray": "std_msgs/Header header, string camera, uint32 height, uint32 width,"
