@@ -211,6 +211,33 @@ SPECS: tuple[Spec, ...] = (
         1,
         32,
     ),
+    Spec(
+        "max_refine_rate",
+        10.0,
+        "Refinements per second at most, a second's worth at once; more are answered with BUSY. "
+        "0 means any number.",
+        Change.ALWAYS,
+        0.0,
+        1000.0,
+    ),
+    Spec(
+        "watchdog_seconds",
+        60.0,
+        "Seconds on one frame or request after which the process ends with code 1, to be started "
+        "anew; loading the model does not count. 0 means never.",
+        Change.ALWAYS,
+        0.0,
+        86400.0,
+    ),
+    Spec(
+        "max_failures",
+        100,
+        "Frames in a row that the model may fail on before the process ends with code 1. "
+        "0 means any number.",
+        Change.ALWAYS,
+        0,
+        1000000,
+    ),
     _option("text", "Instruction that says what to segment; empty means everything."),
     _option("objectness_threshold", "Probability from which on something is one instance.", 0, 1),
     _option("find_threshold", "The same for what find looks for.", 0, 1),

@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 from rose_ros.errors import ImageError
 from rose_ros.msg import SegmentArray
 from rose_ros.node import conversions, settings
+from rose_ros.node.audit import MAX_TEXT_BYTES, AuditTrail, one_line
 from rose_ros.node.diagnostics import NodeState, Statistics
 from rose_ros.node.images import array_to_image
 from rose_ros.node.inputs import CameraInputs, Packet
@@ -31,6 +32,7 @@ from rose_ros.node.requests import RequestDesk
 from rose_ros.node.running import run
 from rose_ros.node.throttle import Throttle
 from rose_ros.node.timeline import JUMP_NS
+from rose_ros.node.watchdog import Watchdog
 from rose_ros.node.worker import CameraFrame, Worker
 from rose_ros.perception.masks import instance_image
 from rose_ros.perception.overlay import draw_overlay
@@ -66,8 +68,9 @@ class PerceptionNode(ResilientLifecycleNode):
         waiting = self._settings.max_waiting_requests
         self._worker: Worker[Packet] = Worker(self._process, max_waiting=waiting)
         self._requests = RequestDesk(
-            self._worker, self._pipeline, self._statistics, self.get_logger()
+            self._worker, self._pipeline, self._statistics, AuditTrail(self), self.get_logger()
         )
+        self._watchdog = Watchdog(self._worker, self.fail)
         #: images, transitions, diagnostics, and each waiting, one running and one refused request
         self.threads = 3 + waiting + 2
         self._inputs = CameraInputs(self, self._statistics, self._worker.offer)
@@ -92,6 +95,7 @@ class PerceptionNode(ResilientLifecycleNode):
     def stop(self, timeout: float) -> bool:
         """Stop the worker; say whether it ended within ``timeout`` seconds."""
         self._requests.open = False
+        self._watchdog.stop()
         return self._worker.stop(timeout)
 
     # Lifecycle
@@ -109,7 +113,8 @@ class PerceptionNode(ResilientLifecycleNode):
         for camera in wanted.cameras:
             self.resolve_topic_name(camera.image_topic)
         load = partial(self._pipeline.load, wanted.model, wanted.runtime, wanted.device)
-        ready = self._worker.submit(load).result()
+        with self._watchdog.paused():
+            ready = self._worker.submit(load).result()
         self.get_logger().info(f"configured: {ready}")
         self._settings = wanted
         for camera in wanted.cameras:
@@ -188,13 +193,15 @@ class PerceptionNode(ResilientLifecycleNode):
                 return
             opened = CameraFrame(frame.camera, message, frame.received, frame.skipped)
             self._publish(self._pipeline.process(opened))
+            self._watchdog.succeeded()
         except ImageError as error:
             self._inputs.drop(frame.camera, error)
         except Exception as error:
             if not self.context.ok():
                 return
-            reason = f"{type(error).__name__}: {error}"
+            reason = one_line(f"{type(error).__name__}: {error}", MAX_TEXT_BYTES)
             self._statistics.failed(frame.camera, reason)
+            self._watchdog.failed()
             if self._throttle.allows(frame.camera):
                 self.get_logger().error(f"camera {frame.camera}: a frame failed: {reason}")
             self.get_logger().debug(traceback.format_exc())
@@ -270,6 +277,9 @@ class PerceptionNode(ResilientLifecycleNode):
     def _apply_limits(self, wanted: settings.Settings) -> None:
         self._requests.default_timeout = wanted.refine_timeout_default
         self._requests.max_timeout = wanted.refine_timeout_max
+        self._requests.refine_rate.rate = wanted.max_refine_rate
+        self._watchdog.max_seconds = wanted.watchdog_seconds
+        self._watchdog.max_failures = wanted.max_failures
         self._worker.set_max_rates({camera.name: camera.max_rate for camera in wanted.cameras})
         self._statistics.limit(wanted.cameras)
 

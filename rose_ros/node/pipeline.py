@@ -24,6 +24,7 @@ from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.segments import SegmentedFrame
 from rose_ros.perception.session import PerceptionSession, SessionOptions
 from rose_ros.runtime.base import Runtime
+from rose_ros.runtime.checked import CheckedRuntime
 
 #: (model, runtime, device) -> Runtime
 RuntimeFactory = Callable[[str, str, str], Runtime]
@@ -80,8 +81,9 @@ class Pipeline:
         """Load the model, warm it up and say what it runs on. Raises ``RoseError``."""
         loaded = self._create_runtime(model, runtime, device)
         noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-        Perceiver(loaded).segment(noise)
-        self._runtime = loaded
+        checked = CheckedRuntime(loaded)
+        Perceiver(checked).segment(noise)
+        self._runtime = checked
         self.description = describe_runtime(model, loaded)
         self._look_at_device()
         return f"{loaded.model_name} with {loaded.kind} on {loaded.device}"

@@ -15,8 +15,10 @@ from std_srvs.srv import Trigger
 
 from rose_ros.errors import RequestError
 from rose_ros.node import conversions
+from rose_ros.node.audit import MAX_TEXT_BYTES, AuditTrail, one_line
 from rose_ros.node.diagnostics import Statistics
 from rose_ros.node.pipeline import Pipeline
+from rose_ros.node.ratelimit import RateLimit
 from rose_ros.node.worker import BusyError, Worker
 from rose_ros.perception.segments import FindReply, RefineReply, Status
 from rose_ros.srv import Find, Refine
@@ -74,16 +76,23 @@ class RequestDesk:
     """The service callbacks of the node; they block, so they need threads of their own.
 
     ``open`` says whether requests are served; while it is False they are answered NOT_ACTIVE.
-    ``default_timeout`` and ``max_timeout`` are seconds.
+    ``default_timeout`` and ``max_timeout`` are seconds. ``refine_rate`` limits refinements.
     """
 
     def __init__(
-        self, worker: Worker[Any], pipeline: Pipeline, statistics: Statistics, logger: Logger
+        self,
+        worker: Worker[Any],
+        pipeline: Pipeline,
+        statistics: Statistics,
+        audit: AuditTrail,
+        logger: Logger,
     ) -> None:
-        """Keep who does the work and who counts it."""
+        """Keep who does the work, who counts it and who writes it down."""
         self.open = False
         self.default_timeout = 5.0
         self.max_timeout = 15.0
+        self.refine_rate = RateLimit()
+        self._audit = audit
         self._worker = worker
         self._pipeline = pipeline
         self._statistics = statistics
@@ -92,17 +101,30 @@ class RequestDesk:
     def refine(self, request: Refine.Request, response: Refine.Response) -> Refine.Response:
         """Correct what was published."""
         started = time.monotonic()
-        reply = self._ask(
+        allowed = self.refine_rate.take()
+        reply = self._refine(request) if allowed else self._too_fast()
+        elapsed = time.monotonic() - started
+        self._statistics.request("refine", reply.status, elapsed)
+        if allowed:
+            self._audit.refined(request, reply, elapsed)
+        frame_id = self._pipeline.frame_id(reply.frame.camera) if reply.frame else ""
+        return conversions.fill_refine_response(response, reply, frame_id, elapsed)
+
+    def _refine(self, request: Refine.Request) -> RefineReply:
+        return self._ask(
             RefineReply,
             request.timeout,
             lambda ticket: self._pipeline.session.refine(
                 conversions.refine_request(request), ticket.claim
             ),
         )
-        elapsed = time.monotonic() - started
-        self._statistics.request("refine", reply.status, elapsed)
-        frame_id = self._pipeline.frame_id(reply.frame.camera) if reply.frame else ""
-        return conversions.fill_refine_response(response, reply, frame_id, elapsed)
+
+    def _too_fast(self) -> RefineReply:
+        return RefineReply(
+            Status.BUSY,
+            f"more than {self.refine_rate.rate:g} refinements per second (max_refine_rate); "
+            "ask again later",
+        )
 
     def find(self, request: Find.Request, response: Find.Response) -> Find.Response:
         """Look for what a description fits."""
@@ -118,7 +140,9 @@ class RequestDesk:
 
     def clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Undo all refinements."""
+        started = time.monotonic()
         reply = self._ask(RefineReply, 0.0, self._clear)
+        self._audit.cleared(reply, time.monotonic() - started)
         response.success = reply.status is Status.OK
         response.message = reply.message
         return response
@@ -151,9 +175,10 @@ class RequestDesk:
         except RequestError as error:
             return reply(Status.INVALID_REQUEST, str(error))
         except Exception as error:
-            self._logger.error(f"a request failed: {type(error).__name__}: {error}")
+            reason = one_line(f"{type(error).__name__}: {error}", MAX_TEXT_BYTES)
+            self._logger.error(f"a request failed: {reason}")
             self._logger.debug(traceback.format_exc())
-            return reply(Status.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            return reply(Status.INTERNAL_ERROR, reason)
 
     def _seconds(self, timeout: float) -> float:
         if not math.isfinite(timeout) or timeout < 0:

@@ -72,6 +72,9 @@ class Settings:
     refine_timeout_default: float
     refine_timeout_max: float
     max_waiting_requests: int
+    max_refine_rate: float
+    watchdog_seconds: float
+    max_failures: int
     options: SessionOptions
     limits: Limits
 

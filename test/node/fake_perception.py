@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import ModelError
 from rose_ros.model.prompts import EVERYTHING
-from rose_ros.node.running import run
 from rose_ros.node.perception_node import PerceptionNode
+from rose_ros.node.running import run
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
 
 SIDE = 64
