@@ -1,5 +1,6 @@
 # All of these set up what they need: a virtual environment in .venv, the messages in install/.
 # Where a ROS 2 distribution is sourced it is used; elsewhere ROS 2 comes as Python wheels.
+# The demo needs no PyTorch and does not install it; everything else does.
 
 SECONDS = 40
 ARGS =
@@ -17,7 +18,8 @@ help:
 	@echo "make build           setup, then the messages"
 	@echo "make clean           remove build, install and log; .venv stays"
 
-demo: build
+demo:
+	@scripts/setup.sh build light
 	@$(RUN) python -m rose_ros.node.demo --seconds $(SECONDS)
 
 test: check

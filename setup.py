@@ -1,7 +1,8 @@
 """The Python package for pip: models, training, export and evaluation without ROS.
 
 With ROS the package is built by colcon (package.xml, CMakeLists.txt), not by this file. For the
-exact versions that are tested together, install requirements/core.txt first.
+exact versions that are tested together, install requirements/core.txt first, and train.txt for
+the extras. Without an extra, exported graphs run in ONNX Runtime, and PyTorch is not installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+
+#: The simulated tabletop: training, evaluation and the scenes that exported graphs are checked on.
+WORLD = ["embreex>=4.4", "trimesh>=4.5"]
+#: The network in PyTorch.
+NETWORK = ["safetensors>=0.5", "torch>=2.6", "transformers>=5.20,<6"]
+EXPORT = [*NETWORK, *WORLD, "onnx>=1.18", "onnx-ir>=0.1", "onnxscript>=0.7"]
 
 
 class BuildWithFiles(build_py):
@@ -70,25 +77,21 @@ setup(
         "opencv-python-headless>=4.10",
         "rich>=13",
         "rosbags>=0.11",
-        "safetensors>=0.5",
         "scipy>=1.13",
         "tokenizers>=0.22",
-        "torch>=2.6",
-        "transformers>=5.20,<6",
     ],
     extras_require={
-        "export": ["embreex>=4.4", "onnx>=1.18", "onnxscript>=0.7", "trimesh>=4.5"],
-        "train": ["embreex>=4.4", "trimesh>=4.5"],
+        "export": EXPORT,
+        "torch": NETWORK,
+        "train": [*NETWORK, *WORLD],
+        "world": WORLD,
         "test": [
-            "embreex>=4.4",
+            *EXPORT,
             "hypothesis>=6",
-            "onnx>=1.18",
-            "onnxscript>=0.7",
             "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "torchmetrics>=1.6",
-            "trimesh>=4.5",
         ],
     },
     entry_points={"console_scripts": ["rose_ros = rose_ros.cli:main"]},

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Usage: setup.sh requirements|build
+# Usage: setup.sh requirements|build [light|full]
 #   requirements  make .venv with the pinned requirements
 #   build         the same, then build the messages and install the package into install/
-# Does only what has changed since the last time. Uses ROS 2 where one is sourced, else wheels.
+#   light         only what runs exported graphs: no PyTorch; full while rose-tiny has no graphs
+#   full          everything: PyTorch, training, export, tests (the default)
+# Does only what has changed since the last time, and never takes anything out of .venv. Uses ROS 2
+# where one is sourced, else wheels.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -100,12 +103,31 @@ check_system() {
 
 checksum() { sha256sum | cut -d ' ' -f 1; }
 
-install_requirements() {
-  files="requirements/core.txt requirements/dev.txt"
+# Whether the model of the demo lies here with graphs that were exported from its weights.
+has_graphs() {
+  [ -f models/rose-tiny/onnx/manifest.json ] && [ -f models/rose-tiny/model.safetensors ] &&
+    grep -q "$(checksum <models/rose-tiny/model.safetensors)" models/rose-tiny/onnx/manifest.json
+}
+
+# The files of profile $1, the larger one with those of the smaller one.
+requirement_files() {
+  files=requirements/core.txt
   [ "$mode" = ros ] || files="$files requirements/ros.txt"
+  [ "$1" = light ] || files="$files requirements/train.txt requirements/dev.txt"
+}
+
+# What .venv/rose_ros-$1.stamp says when profile $1 is installed as it is asked for now.
+profile_key() {
+  requirement_files "$1"
   # shellcheck disable=SC2086 # one word per file
-  key="$mode $root $(cat requirements/constraints.txt $files | checksum)"
-  [ "$(cat .venv/rose_ros.stamp 2>/dev/null)" != "$key" ] || return 0
+  echo "$mode $root $(cat requirements/constraints.txt $files | checksum)"
+}
+
+is_installed() { [ "$(cat ".venv/rose_ros-$1.stamp" 2>/dev/null)" = "$(profile_key "$1")" ]; }
+
+# install_requirements light|full
+install_requirements() {
+  ! is_installed "$1" || return 0
 
   check_system
   system_packages=$([ "$mode" = ros ] && echo true || echo false)
@@ -119,17 +141,20 @@ install_requirements() {
     quietly "making the environment" "$python" -m venv --prompt rose_ros \
       $([ "$mode" = wheels ] || echo --system-site-packages) .venv
   fi
-  say "installing the requirements into .venv (the first time this takes minutes)"
+  [ "$1" = light ] && takes="a minute" || takes="minutes"
+  say "installing the requirements into .venv (the first time this takes $takes)"
+  requirement_files "$1"
   # shellcheck disable=SC2046,SC2086 # one word per file
   quietly "installing the requirements" .venv/bin/python -m pip install \
     --disable-pip-version-check $(printf -- '-r %s ' $files)
-  echo "$key" >.venv/rose_ros.stamp
+  profile_key "$1" >".venv/rose_ros-$1.stamp"
+  [ "$1" = light ] || profile_key light >.venv/rose_ros-light.stamp
 }
 
 # All whose change asks for a build: the interfaces by content, the linked files by name.
 build_key() {
   {
-    cat .venv/rose_ros.stamp package.xml CMakeLists.txt cmake/* msg/* srv/*
+    cat .venv/rose_ros-light.stamp package.xml CMakeLists.txt cmake/* msg/* srv/*
     find rose_ros config launch models rviz -type f ! -name '*.pyc' | LC_ALL=C sort
   } | checksum
 }
@@ -157,10 +182,16 @@ find_mode
 mkdir -p .setup
 exec 9>.setup/lock
 flock 9
+profile=${2:-full}
+case $profile in
+  light) has_graphs || profile=full ;; # without graphs only PyTorch runs the model
+  full) ;;
+  *) fail "setup.sh installs light or full, not '$profile'" ;;
+esac
 case ${1:-} in
-  requirements) install_requirements ;;
+  requirements) install_requirements "$profile" ;;
   build)
-    install_requirements
+    install_requirements "$profile"
     build
     ;;
   *) fail "setup.sh takes requirements or build, not '${1:-}'" ;;

@@ -21,33 +21,33 @@ ROSDEP_KEYS = {
     "scipy": "python3-scipy",
     "yaml": "python3-yaml",
 }
-# What rosdep does not know; pinned in requirements/core.txt.
-FROM_PIP = {
-    "embreex",
-    "onnxruntime",
-    "rosbags",
-    "safetensors",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "trimesh",
-}
-# What some commands offer on top, imported where it is used and pinned in requirements/dev.txt.
-OPTIONAL = {"onnx_ir", "pycocotools", "torchmetrics"}
+# What rosdep does not know, and every installation needs: pinned in requirements/core.txt.
+FROM_PIP = {"embreex", "onnxruntime", "rosbags", "tokenizers", "trimesh"}
+# What only PyTorch, training and export need: pinned in requirements/train.txt.
+TO_TRAIN = {"onnx_ir", "torch", "transformers"}
+# The only rooms that may import it.
+OF_PYTORCH = ("model", "training", "runtime")
+# What some commands offer on top, imported where it is used: pinned in requirements/dev.txt, or
+# brought by the robot's own system.
+OPTIONAL = {"pycocotools", "tensorrt", "torchmetrics"}
 
 
 def imported_modules(folder: Path) -> dict[str, Path]:
     """Map each top-level module that is imported below ``folder`` to a file that does so."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [node.module or ""]
-            else:
-                continue
-            found.update({name.split(".")[0]: path for name in names})
+        found.update(dict.fromkeys(imported_modules_of(path), path))
+    return found
+
+
+def imported_modules_of(path: Path) -> set[str]:
+    """List the top-level modules that a file imports anywhere."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
     return found
 
 
@@ -75,9 +75,32 @@ def test_everything_imported_is_declared() -> None:
             continue
         if module in FROM_PIP:
             assert module in requirement_names("core.txt")
+        elif module in TO_TRAIN:
+            assert module.replace("_", "-") in requirement_names("train.txt")
         else:
             key = ROSDEP_KEYS.get(module, module)
             assert key in dependencies(), f"{path} imports {module}: {key} is not in package.xml"
+
+
+def test_what_runs_graphs_does_not_bring_pytorch() -> None:
+    assert not {"torch", "transformers", "onnx"} & requirement_names("core.txt")
+    for path in sorted((ROOT / "rose_ros").rglob("*.py")):
+        if path.relative_to(ROOT / "rose_ros").parts[0] not in OF_PYTORCH:
+            found = imported_modules_of(path)
+            assert not TO_TRAIN & found, f"{path} imports {sorted(TO_TRAIN & found)}"
+
+
+def test_pip_installs_the_same_packages() -> None:
+    """setup.py asks for what requirements/core.txt pins; the world and ROS are not pip's."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    (call,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup"
+    )
+    (asked,) = (word.value for word in call.keywords if word.arg == "install_requires")
+    names = {re.split(r"[<>=]", text)[0].lower() for text in ast.literal_eval(asked)}
+    assert names == requirement_names("core.txt") - {"embreex", "pyyaml", "trimesh"}
 
 
 def test_everything_that_messages_use_is_declared() -> None:
@@ -96,13 +119,13 @@ def test_versions_agree() -> None:
     assert PACKAGE.findtext("version") == match[1]
 
 
-@pytest.mark.parametrize("name", ["core.txt", "dev.txt", "ros.txt", "constraints.txt"])
+@pytest.mark.parametrize("name", ["core.txt", "train.txt", "dev.txt", "ros.txt", "constraints.txt"])
 def test_every_requirement_is_pinned(name: str) -> None:
     for line in pinned(name):
         assert re.fullmatch(r'[\w.\[\]-]+==[\w.]+(; python_version (<|>=) "3\.11")?', line), line
 
 
-@pytest.mark.parametrize("name", ["core.txt", "dev.txt", "ros.txt"])
+@pytest.mark.parametrize("name", ["core.txt", "train.txt", "dev.txt", "ros.txt"])
 def test_constraints_allow_what_is_required(name: str) -> None:
     constraints = {line.lower() for line in pinned("constraints.txt")}
     for line in pinned(name):

@@ -1,7 +1,9 @@
-"""scripts/setup.sh on machines that lack something: one clear line, and nothing is made."""
+"""scripts/setup.sh: what it installs when, and one clear line where a machine lacks something."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (
-    *("cat", "cut", "dirname", "echo", "env", "flock", "grep", "mkdir"),
+    *("cat", "chmod", "cut", "dirname", "echo", "env", "flock", "grep", "mkdir"),
     *("printf", "rm", "sh", "sha256sum", "tail", "tr"),
 )
 
@@ -26,6 +28,23 @@ case "$*" in
 esac
 """
 
+# A python that makes environments with copies of itself.
+WORKING_PYTHON = """#!/bin/sh
+case "$*" in
+  -) cat >/dev/null ;;
+  *-m\\ venv*)
+    for folder; do :; done
+    mkdir -p "$folder/bin"
+    cat "$0" >"$folder/bin/python"
+    chmod +x "$folder/bin/python"
+    echo "include-system-site-packages = false" >"$folder/pyvenv.cfg"
+    echo "$PWD/.venv" >"$folder/bin/activate"
+    ;;
+  *pip\\ install*) echo "$*" >>"{pip}" ;;
+esac
+"""
+LIGHT, FULL = ["core", "ros"], ["core", "ros", "train", "dev"]
+
 
 class Machine:
     """A machine with a few programs and a copy of what setup.sh reads."""
@@ -33,6 +52,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "rose ros"  # a blank in the path, as people have
         self.bin = folder / "bin"
+        self.installed = folder / "installed.txt"
         self.bin.mkdir()
         for name in ("scripts", "requirements"):
             shutil.copytree(ROOT / name, self.root / name)
@@ -52,10 +72,36 @@ class Machine:
         text = FAKE_PYTHON.format(fits=int(not fits), lacks=lacks, rclpy=int(not rclpy))
         self.add("python3", text=text)
 
-    def setup(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    def add_working_python(self) -> None:
+        """Install a python3 whose venv works and whose pip writes down what it is asked for."""
+        self.add("python3", text=WORKING_PYTHON.format(pip=self.installed))
+
+    def ship_graphs(self, weights: bytes = b"weights") -> None:
+        """Put rose-tiny there, with a manifest of graphs that were exported from ``weights``."""
+        model = self.root / "models" / "rose-tiny"
+        (model / "onnx").mkdir(parents=True)
+        (model / "model.safetensors").write_bytes(b"weights")
+        digest = hashlib.sha256(weights).hexdigest()
+        manifest = {"checkpoint": {"model.safetensors": digest}}
+        (model / "onnx" / "manifest.json").write_text(json.dumps(manifest))
+
+    def require(self, name: str, line: str) -> None:
+        """Add a line to a file of requirements."""
+        with (self.root / "requirements" / f"{name}.txt").open("a") as file:
+            file.write(line + "\n")
+
+    def installs(self, profile: str) -> list[str]:
+        """Run setup.sh and return the files whose requirements pip was asked to install."""
+        self.installed.unlink(missing_ok=True)
+        result = self.setup(profile)
+        assert result.returncode == 0, result.stderr
+        words = self.installed.read_text().split() if self.installed.exists() else []
+        return [Path(word).stem for word in words if word.endswith(".txt")]
+
+    def setup(self, *profile: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run setup.sh there."""
         return subprocess.run(
-            ["sh", str(self.root / "scripts" / "setup.sh"), "requirements"],
+            ["sh", str(self.root / "scripts" / "setup.sh"), "requirements", *profile],
             env={"PATH": str(self.bin), **environment},
             capture_output=True,
             text=True,
@@ -131,6 +177,47 @@ def test_a_step_that_fails_shows_its_output_and_its_log(machine: Machine) -> Non
     assert "no venv today" in result.stderr
     assert "making the environment failed" in result.stderr
     assert not (machine.root / ".venv" / "rose_ros.stamp").exists()
+
+
+def test_without_pytorch_where_the_model_has_graphs(machine: Machine) -> None:
+    machine.add_working_python()
+    machine.ship_graphs()
+    assert machine.installs("light") == LIGHT
+    assert machine.installs("light") == []
+    assert machine.installs("full") == FULL
+    assert machine.installs("full") == machine.installs("light") == []
+
+
+def test_everything_serves_who_needs_little(machine: Machine) -> None:
+    machine.add_working_python()
+    machine.ship_graphs()
+    assert machine.installs("full") == FULL
+    assert machine.installs("light") == []
+    machine.require("train", "more==1")
+    assert machine.installs("light") == []
+    assert machine.installs("full") == FULL
+    machine.require("core", "most==1")
+    assert machine.installs("light") == LIGHT
+    assert machine.installs("full") == FULL
+
+
+@pytest.mark.parametrize("graphs", ["none", "of other weights"])
+def test_pytorch_comes_where_only_it_can_run_the_model(machine: Machine, graphs: str) -> None:
+    machine.add_working_python()
+    if graphs == "of other weights":
+        machine.ship_graphs(b"other weights")
+    assert machine.installs("light") == FULL
+
+
+def test_an_environment_that_moved_is_made_again(machine: Machine) -> None:
+    machine.add_working_python()
+    assert machine.installs("full") == FULL
+    machine.root = machine.root.rename(machine.root.with_name("moved"))
+    assert machine.installs("full") == FULL
+
+
+def test_an_unknown_profile_is_refused(machine: Machine) -> None:
+    refused(machine.setup("heavy"), "light or full, not 'heavy'")
 
 
 def test_an_unknown_step_is_refused(machine: Machine) -> None:
