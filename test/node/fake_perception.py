@@ -1,14 +1,16 @@
 """The real perception node on a scripted model: coloured rectangles on black are the things.
 
-The parameter ``model`` is the script: "fake", "fake:delay=0.3" (seconds per image), "missing" (no
-such checkpoint), "broken" (fails while loading for a reason that nobody foresaw). A magenta top
-left pixel makes the model fail on that image, the word "explode" in a text on that request, and
-the word "slowly" makes it think for two seconds. Asked to correct a mask it gives a larger one, a
-smaller one for "only the ...", and with the script "fake:stubborn" the same one.
+The parameter ``model`` is the script: "fake", "fake:delay=0.3" (seconds per image), "fake:load=3.0"
+(seconds to load), "missing" (no such checkpoint), "broken" (fails while loading for a reason that
+nobody foresaw). The top left pixel says what goes wrong with an image (``FAULTS``). The word
+"explode" in a text makes the model fail on that request, the word "slowly" makes it think for two
+seconds, and "forever" for ever. Asked to correct a mask it gives a larger one, a smaller one for
+"only the ...", and with the script "fake:stubborn" the same one.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -30,6 +32,14 @@ COLOURS = {
     "yellow": (220, 220, 30),
 }
 NAMES = tuple(COLOURS)
+#: What the colour of the top left pixel makes the model do.
+FAULTS = {
+    (255, 0, 255): "raise",
+    (0, 255, 255): "nan objectness",
+    (0, 255, 254): "nan logits",
+    (0, 255, 253): "too few names",
+    (255, 255, 255): "hang",
+}
 GROWN = len(NAMES)
 
 
@@ -47,13 +57,18 @@ class FakeRuntime(Runtime):
             raise ValueError("tensor of 3 bytes")
         self.model_name = script.partition(":")[0]
         self._stubborn = script.endswith(":stubborn")
+        self._fault = ""
+        time.sleep(float(script.partition("load=")[2] or 0.0))
         self._delay = float(script.partition("delay=")[2] or 0.0)
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         """Reduce the image to a map of colours, 0 = none."""
         time.sleep(self._delay)
-        if tuple(image[0, 0]) == (255, 0, 255):
+        self._fault = FAULTS.get(tuple(int(value) for value in image[0, 0]), "")
+        if self._fault == "raise":
             raise RuntimeError("scripted failure")
+        if self._fault == "hang":
+            hang()
         small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST).astype(int)
         things = np.zeros((SIDE, SIDE), int)
         for index, colour in enumerate(COLOURS.values()):
@@ -68,6 +83,8 @@ class FakeRuntime(Runtime):
             raise RuntimeError("scripted failure")
         if "slowly" in text:
             time.sleep(2.0)
+        if "forever" in text:
+            hang()
         things = encoding.features
         seen = [index for index in range(len(NAMES)) if (things == index + 1).any()]
         if previous_mask is not None:
@@ -83,8 +100,9 @@ class FakeRuntime(Runtime):
         categories = embeddings[:, :GROWN].copy()
         if previous_mask is not None and not self._stubborn:
             embeddings[:, GROWN] = -0.5 if "only the" in text else 0.5
+        sure = math.nan if self._fault == "nan objectness" else 0.9
         return Candidates(
-            np.full(len(seen), 0.9, np.float32),
+            np.full(len(seen), sure, np.float32),
             np.array(centres, np.float32).reshape(-1, 2),
             embeddings,
             categories,
@@ -104,6 +122,8 @@ class FakeRuntime(Runtime):
                 change = cv2.dilate if embedding[GROWN] > 0 else cv2.erode
                 mask = change(mask, np.ones((5, 5), np.uint8))
             logits[row][mask > 0] = 4.0
+        if self._fault == "nan logits":
+            logits[..., 0, 0] = math.nan
         return DecodedMasks(logits, np.full(len(candidates), 0.8, np.float32))
 
     def name(
@@ -113,7 +133,13 @@ class FakeRuntime(Runtime):
         category_embeddings: NDArray[np.float32],
     ) -> list[RegionName]:
         """Name by colour."""
-        return [RegionName(f"{NAMES[int(e.argmax())]} box", 0.7) for e in category_embeddings]
+        names = [RegionName(f"{NAMES[int(e.argmax())]} box", 0.7) for e in category_embeddings]
+        return names[1:] if self._fault == "too few names" else names
+
+
+def hang() -> None:
+    """Do what a stuck device does: never come back."""
+    time.sleep(3600.0)
 
 
 def open_fake(model: str, runtime: str, device: str) -> Runtime:
