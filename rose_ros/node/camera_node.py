@@ -11,6 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -21,6 +22,7 @@ from rose_ros.node.rendering import OrbitRenderer
 from rose_ros.node.running import run
 
 _FRAME_ID = "camera_optical_frame"
+_DEPTH = ParameterDescriptor(description="Publish depth, too.", read_only=True)
 
 
 def camera_info(
@@ -52,7 +54,7 @@ def there_and_back(positions: list[Any]) -> Iterator[int]:
 
 
 class CameraNode(Node):
-    """Publish ``image`` and ``camera_info``.
+    """Publish ``image``, ``camera_info`` and on request ``depth``, aligned, in millimetres.
 
     Rendering is slower than the camera's rate, so the poses are rendered once, and the camera goes
     up and down the poses that exist so far.
@@ -73,16 +75,20 @@ class CameraNode(Node):
             description=f"Kind of world: {', '.join(SPLITS)}.", read_only=True
         )
         split = str(self.declare_parameter("split", "test", choice).value)
+        depth = bool(self.declare_parameter("depth", False, _DEPTH).value)
         world = build_world(seed, split)
         self.get_logger().info(f"world {seed}: {', '.join(item.name for item in world.objects)}")
         self._views = world.orbit(poses)
         self._images_per_pose = max(1, round(rate / speed))
         self._sent = 0
-        self._frames: list[tuple[Image, CameraInfo]] = []
+        self._frames: list[tuple[Image, CameraInfo, Image | None]] = []
         self._walk = there_and_back(self._frames)
         self._index = 0
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._info = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+        self._depth: Publisher | None = None
+        if depth:
+            self._depth = self.create_publisher(Image, "depth", qos_profile_sensor_data)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / rate, self._publish, clock=steady)
         self._renderer = OrbitRenderer(
@@ -105,12 +111,13 @@ class CameraNode(Node):
         )
         return float(self.declare_parameter(name, default, descriptor).value)
 
-    def _add_pose(self, image: NDArray[np.uint8]) -> None:
+    def _add_pose(self, image: NDArray[np.uint8], depth: NDArray[np.uint16]) -> None:
         """Keep the messages of one more pose, ready to be published again and again."""
         view = self._views[len(self._frames)]
         header = Header(frame_id=_FRAME_ID)
         info = camera_info(view.intrinsics(*image.shape[:2]), image.shape[:2], header)
-        self._frames.append((array_to_image(image, header), info))
+        kept = array_to_image(depth, header) if self._depth is not None else None
+        self._frames.append((array_to_image(image, header), info, kept))
         if len(self._frames) == len(self._views):
             self.get_logger().info(f"all {len(self._frames)} poses are rendered")
 
@@ -120,11 +127,13 @@ class CameraNode(Node):
         if self._sent % self._images_per_pose == 0:
             self._index = next(self._walk)
         self._sent += 1
-        image, info = self._frames[self._index]
-        # Image and info share their header.
+        image, info, depth = self._frames[self._index]
+        # The three share their header.
         image.header.stamp = self.get_clock().now().to_msg()
         self._image.publish(image)
         self._info.publish(info)
+        if self._depth is not None and depth is not None:
+            self._depth.publish(depth)
 
 
 def main(args: list[str] | None = None) -> int:

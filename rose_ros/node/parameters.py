@@ -188,6 +188,36 @@ SPECS: tuple[Spec, ...] = (
         3600.0,
     ),
     Spec(
+        "depth_tolerance",
+        0.02,
+        "Seconds that the stamps of a depth image and its image may be apart.",
+        Change.ALWAYS,
+        0.0,
+        10.0,
+    ),
+    Spec(
+        "depth_wait",
+        0.05,
+        "Seconds to wait at most for the depth of an image that is segmented already.",
+        Change.ALWAYS,
+        0.0,
+        1.0,
+    ),
+    Spec(
+        "max_depth",
+        10.0,
+        "Metres; depth beyond is taken as not measured.",
+        Change.ALWAYS,
+        0.1,
+        1000.0,
+    ),
+    Spec(
+        "vision_msgs",
+        True,
+        "Publish detections and label images, too, where the package vision_msgs is installed.",
+        Change.UNCONFIGURED,
+    ),
+    Spec(
         "refine_timeout_default",
         5.0,
         "Seconds until a refine or find is answered at the latest when it does not say.",
@@ -294,6 +324,19 @@ CAMERA_SPECS: tuple[Spec, ...] = (
         "image_topic",
         "",
         "Its image topic; empty: its entry in image_topics.",
+        Change.UNCONFIGURED,
+    ),
+    Spec(
+        "depth_topic",
+        "",
+        "Depth that is aligned to its image, in millimetres (16UC1) or metres (32FC1); empty: "
+        "nothing is published in 3D.",
+        Change.UNCONFIGURED,
+    ),
+    Spec(
+        "camera_info_topic",
+        "",
+        "Calibration of the depth image; empty: camera_info beside depth_topic.",
         Change.UNCONFIGURED,
     ),
     Spec(

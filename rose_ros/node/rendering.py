@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,19 @@ from rose_ros.data.tabletop import build_world
 _NICENESS = 10
 
 
+Receive = Callable[[NDArray[np.uint8], NDArray[np.uint16]], None]
+
+
 class OrbitRenderer:
-    """Call ``receive`` with the image of each pose, uint8 (height, width, 3), once it is ready."""
+    """Call ``receive(image, depth)`` for each pose once it is ready.
+
+    image: uint8 (height, width, 3), RGB. depth: uint16 (height, width), millimetres, 0 where it is
+    too far for that.
+    """
 
     def __init__(
         self,
-        receive: Callable[[NDArray[np.uint8]], None],
+        receive: Receive,
         *,
         seed: int,
         split: str,
@@ -33,7 +41,7 @@ class OrbitRenderer:
     ) -> None:
         """Start rendering; the images come from a thread."""
         self._receive = receive
-        self._shape = (height, width, 3)
+        self._size = (height, width)
         arguments = (seed, split, poses, height, width)
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, *(str(value) for value in arguments)],
@@ -55,15 +63,31 @@ class OrbitRenderer:
 
     def _run(self) -> None:
         assert self._process.stdout is not None
-        size = int(np.prod(self._shape))
-        with self._process.stdout as images:
-            while len(data := images.read(size)) == size:
-                self._receive(np.frombuffer(data, np.uint8).reshape(self._shape))
+        with self._process.stdout as frames:
+            while True:
+                image = _read(frames, (*self._size, 3), np.uint8)
+                depth = _read(frames, self._size, np.uint16)
+                if image is None or depth is None:
+                    break
+                self._receive(image, depth)
         self._process.wait()
 
 
+def _read(file: IO[bytes], shape: tuple[int, ...], kind: type) -> NDArray[Any] | None:
+    """Read an array; None at the end of the file."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    data = file.read(size)
+    return np.frombuffer(data, kind).reshape(shape) if len(data) == size else None
+
+
+def to_millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Round metres to what a 16UC1 depth image holds; 0 for what is too far for it."""
+    millimetres = np.rint(depth.astype(np.float64) * 1000.0)
+    return np.where(millimetres <= np.iinfo(np.uint16).max, millimetres, 0).astype(np.uint16)
+
+
 def main(arguments: list[str]) -> int:
-    """Write the image of each pose to the standard output; end when nobody reads any more."""
+    """Write image and depth of each pose to the standard output until nobody reads any more."""
     # Ctrl-C in a terminal reaches all its processes; the parent decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
@@ -72,8 +96,9 @@ def main(arguments: list[str]) -> int:
     world = build_world(seed, split)
     try:
         for view in world.orbit(poses):
-            image = world.render(view, height=height, width=width).image
-            sys.stdout.buffer.write(np.ascontiguousarray(image).data)
+            scene = world.render(view, height=height, width=width)
+            sys.stdout.buffer.write(np.ascontiguousarray(scene.image).data)
+            sys.stdout.buffer.write(to_millimetres(scene.depth).data)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Python would try to flush once more at its end.

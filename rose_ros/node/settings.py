@@ -36,7 +36,7 @@ _DEFAULTS = SessionOptions()
 class CameraSettings:
     """How one camera is read; ``max_rate`` is frames per second, 0 means no limit.
 
-    image_topic: "" when none was given.
+    image_topic, depth_topic, camera_info_topic: "" when none was given.
     """
 
     name: str
@@ -44,6 +44,8 @@ class CameraSettings:
     transport: str
     reliability: str
     max_rate: float
+    depth_topic: str = ""
+    camera_info_topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Settings:
     device: str
     cameras: tuple[CameraSettings, ...]
     max_age: float
+    depth_tolerance: float
+    depth_wait: float
+    max_depth: float
+    vision_msgs: bool
     refine_timeout_default: float
     refine_timeout_max: float
     max_waiting_requests: int
@@ -169,6 +175,15 @@ def _read_camera(node: Node, name: str, common: dict[str, Any]) -> CameraSetting
         if value != "" and not (isinstance(value, float) and value < 0.0):
             values[spec.name] = value
     return CameraSettings(name=name, **values)
+
+
+def undeclared(node: Node, names: Iterable[str]) -> str | None:
+    """Say of the first name that is no parameter of the node what is wrong with it."""
+    for name in names:
+        if not node.has_parameter(name):
+            problem = unknown_key(name, node.get_parameter("cameras").value)
+            return problem or f"there is no parameter {name}"
+    return None
 
 
 def review(parameters: Iterable[Parameter], *, configured: bool) -> SetParametersResult:

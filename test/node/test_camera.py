@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from rose_ros.data.tabletop import build_world
 from rose_ros.node.camera_node import there_and_back
+from rose_ros.node.depth import depth_to_metres
 from rose_ros.node.images import image_to_rgb
 
 COMMAND = ["-m", "rose_ros.node.camera_node"]
@@ -83,6 +84,36 @@ def test_images_and_info(robot: Any, launch: Any, listener: Listener) -> None:
     np.testing.assert_allclose(info.k, views[0].intrinsics(480, 640).ravel())
     together = {(m.header.stamp.sec, m.header.stamp.nanosec) for m in listener.infos}
     assert len(together & set(stamps)) > 10
+
+
+def test_depth_comes_on_request_and_belongs_to_the_image(robot: Any, launch: Any) -> None:
+    images: list[Image] = []
+    depths: list[Image] = []
+    subscriptions = [
+        robot.node.create_subscription(Image, topic, keep.append, qos_profile_sensor_data)
+        for topic, keep in (("/camera/image", images), ("/camera/depth", depths))
+    ]
+    sizes = ["-p", "height:=120", "-p", "width:=160", "-p", "depth:=true"]
+    process = launch(COMMAND, [*ARGUMENTS, *sizes])
+    try:
+        # The renderer gives way to everything else on a busy machine.
+        robot.wait_until(lambda: shared(images, depths), "depth with the header of an image", 200.0)
+    finally:
+        code = process.stop()
+        for subscription in subscriptions:
+            robot.node.destroy_subscription(subscription)
+    assert code == 0, process.output
+    world = build_world(3, "test")
+    scenes = [world.render(view, height=120, width=160) for view in world.orbit(5)]
+    image, depth = shared(images, depths)[-1]
+    (scene,) = [one for one in scenes if np.array_equal(image_to_rgb(image), one.image)]
+    assert (depth.encoding, depth.height, depth.width) == ("16UC1", 120, 160)
+    np.testing.assert_allclose(depth_to_metres(depth), scene.depth, atol=0.0006)
+
+
+def shared(images: list[Image], depths: list[Image]) -> list[tuple[Image, Image]]:
+    """Pair what has the same header."""
+    return [(a, b) for b in list(depths) for a in list(images) if a.header == b.header]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
