@@ -19,8 +19,12 @@ from rose_ros.errors import ImageError
 #: px: a larger image is refused before anything is allocated for it.
 MAX_PIXELS = 50_000_000
 
+#: A progressive JPEG has about ten; each costs a pass over the whole image, however few its bytes.
+MAX_SCANS = 100
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
+_JPEG_SCAN_MARKER = b"\xff\xda"
 #: JPEG start-of-frame markers carry the size (ITU-T T.81, table B.1); C4, C8, CC are others.
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_MARKERS_WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
@@ -193,6 +197,9 @@ def check_compressed(message: CompressedImage) -> None:
         size = _jpeg_size(data)
         if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
             raise ImageError(f"jpeg of {len(data)} bytes has no end marker; it was cut off")
+        scans = data.count(_JPEG_SCAN_MARKER)
+        if scans > MAX_SCANS:
+            raise ImageError(f"jpeg of {scans} scans; at most {MAX_SCANS} are allowed")
     else:
         raise ImageError(
             f"format {message.format[:60]!r} with {len(data)} bytes is neither jpeg nor png; "

@@ -38,6 +38,7 @@ def transition(method: TransitionCallback[N]) -> TransitionCallback[N]:
             result = TransitionCallbackReturn.FAILURE
         except CancelledError:
             self.get_logger().info(f"{name} is given up: the node stops")
+            self.given_up = True
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.get_logger().error(f"{name} failed: {type(error).__name__}: {error}")
@@ -55,6 +56,8 @@ class ResilientLifecycleNode(LifecycleNode):
         super().__init__(node_name, **kwargs)
         #: what ``fail`` calls; whoever runs the node ends the process with a code that is not 0
         self.on_failure: Callable[[], None] = lambda: None
+        #: whether the node was stopped in the middle of a transition
+        self.given_up = False
         self._failed = False
         service = self._service_change_state
         service.callback = functools.partial(self._change_state_safely, service.callback)
@@ -77,10 +80,11 @@ class ResilientLifecycleNode(LifecycleNode):
             return self.state == "active"
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() != TransitionCallbackReturn.SUCCESS:
-                self.get_logger().error(
-                    f"could not start; the node is {self.state}. Mend the cause above, then "
-                    "configure and activate it"
-                )
+                if not self.given_up:
+                    self.get_logger().error(
+                        f"could not start; the node is {self.state}. Mend the cause above, then "
+                        "configure and activate it"
+                    )
                 return False
         return True
 

@@ -123,8 +123,7 @@ def run(create_node: Callable[[], Any], args: list[str] | None = None) -> int:
     spinner = Spinner(node, executor, ending.request)
     ending.wait()
     # First the node: its own threads are what callbacks may be waiting for.
-    stopped = node.stop(_STOP_SECONDS)
-    if not (spinner.stop(_STOP_SECONDS) and stopped):
+    if not (node.stop(_STOP_SECONDS) and spinner.stop(_STOP_SECONDS)):
         # A thread is stuck inside native code; waiting for it would leave the process behind.
         os._exit(ending.code)
     node.destroy_node()
