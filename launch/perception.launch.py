@@ -11,6 +11,8 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("rose_ros")
+#: Nodes finish what is in hand before they stop, and a frame may take seconds on a CPU.
+STOP_SECONDS = "15"
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -56,6 +58,12 @@ ARGUMENTS = (
         " Empty: as in params_file.",
     ),
     DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=["true", "false"],
+        description="true: start the perception node again two seconds after it ended by itself.",
+    ),
+    DeclareLaunchArgument(
         "camera",
         default_value="none",
         choices=["none", "tabletop"],
@@ -83,7 +91,13 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     nodes = [perception(given)]
     if given["camera"] == "tabletop":
         nodes.append(
-            Node(package="rose_ros", executable="camera_node", namespace="camera", name="camera")
+            Node(
+                package="rose_ros",
+                executable="camera_node",
+                namespace="camera",
+                name="camera",
+                sigterm_timeout=STOP_SECONDS,
+            )
         )
     if given["rviz"] == "true":
         nodes.append(rviz(given))
@@ -124,8 +138,9 @@ def perception(given: dict[str, str]) -> Node:
         name="perception",
         parameters=[given["params_file"], *([parameters] if parameters else [])],
         remappings=remappings,
-        # It finishes the frame in hand before it stops, and a frame may take seconds on a CPU.
-        sigterm_timeout="15",
+        respawn=given["respawn"] == "true",
+        respawn_delay=2.0,
+        sigterm_timeout=STOP_SECONDS,
         output="screen",
         emulate_tty=True,
     )

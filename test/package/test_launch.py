@@ -25,6 +25,7 @@ ARGUMENTS = {
     "runtime",
     "device",
     "autostart",
+    "respawn",
     "camera",
     "rviz",
 }
@@ -110,6 +111,14 @@ def test_arguments_become_parameters(launch_file: dict[str, Any]) -> None:
         "device": "cpu",
         "autostart": False,
     }
+
+
+def test_a_node_that_ended_starts_again_when_asked_for(launch_file: dict[str, Any]) -> None:
+    (node,) = start(launch_file)
+    assert node["respawn"] is False
+    (node,) = start(launch_file, respawn="true")
+    assert node["respawn"] is True
+    assert node["respawn_delay"] > 0
 
 
 def test_several_topics_become_cameras(launch_file: dict[str, Any]) -> None:
