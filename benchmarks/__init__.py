@@ -1,1 +1,1 @@
-"""How long things take on this machine: ``make bench``."""
+"""How fast rose_ros is on this machine, one module per question: ``make bench``."""

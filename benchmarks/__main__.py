@@ -1,77 +1,155 @@
-"""``python -m benchmarks``: time each step of a frame on simulated scenes."""
+"""``python -m benchmarks``: measure, print a table, write JSON and a plot."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import importlib
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.frame import Duration, render_frames, segment_frames
-from rose_ros.commands.output import add_model_arguments, count_from
+from benchmarks import report
+from benchmarks.measures import Bench, BenchmarkError, Findings, load, machine
+from benchmarks.plot import draw
 from rose_ros.errors import RoseError
-from rose_ros.runtime import create_runtime
+
+#: One module of this package each; the dearest for the machine's temper come first.
+QUESTIONS = ("node", "steps", "runtimes", "naming", "scaling")
+#: More processes than this that want to run make a machine busy.
+_QUIET_LOAD = 1.0
+
+#: Characters of a line where there is no terminal.
+_FILE_WIDTH = 180
+
+Report = Callable[[str, int, int], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; 0 when all ran, 1 with the reason when one could not."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    add_model_arguments(parser)
-    parser.add_argument("--frames", type=count_from(1), default=12, help="scenes to time")
-    parser.add_argument("--height", type=count_from(16), default=480, help="pixels")
-    parser.add_argument("--width", type=count_from(16), default=640, help="pixels")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
-    args = parser.parse_args(argv)
-
-    size = f"{args.width}x{args.height}"
-    images, durations = render_frames(args.frames, args.height, args.width)
-    show(f"Tabletop at {size}", durations)
-    result = {"machine": machine(), "size": size, "frames": args.frames}
-    result["tabletop"] = [asdict(duration) for duration in durations]
-    code = 0
+    """Run the benchmarks; 0 when all could be measured, whether or not targets are met."""
+    args = parse(argv)
     try:
-        runtime = create_runtime(args.model, runtime=args.runtime, device=args.device)
-        durations = segment_frames(runtime, images)
-        show(f"{runtime.model_name} with {runtime.kind} on {runtime.device}", durations)
-        result["model"] = {
-            "name": runtime.model_name,
-            "runtime": runtime.kind,
-            "device": runtime.device,
-            "steps": [asdict(duration) for duration in durations],
-        }
-    except RoseError as error:
+        if args.write_docs:
+            report.write_page(report.load_result(report.LATEST))
+            print(f"wrote {report.PAGE.name}")
+            return 0
+        if args.quick and args.save:
+            raise BenchmarkError("a quick run is not worth keeping; leave out --quick or --save")
+        return measure(args)
+    except (BenchmarkError, RoseError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
-        code = 1
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return code
+        return 1
 
 
-def machine() -> str:
-    """Name the processor's kind and the Python."""
-    return f"{platform.machine()}, Python {platform.python_version()}"
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--model", default="rose-tiny", help="checkpoint folder or name of a shipped model"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=QUESTIONS,
+        metavar="NAME",
+        help=f"only this question, may be given several times: {', '.join(QUESTIONS)}",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer frames, to try things out")
+    parser.add_argument(
+        "--save", metavar="NAME", help="keep the result as benchmarks/results/NAME.json, too"
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the latest result into docs/performance.md"
+    )
+    return parser.parse_args(argv)
 
 
-def show(title: str, durations: list[Duration]) -> None:
-    """Print a table of durations in milliseconds."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("step")
-    for column in ("median ms", "p95 ms", "n"):
-        table.add_column(column, justify="right")
-    for duration in durations:
-        table.add_row(
-            duration.step,
-            f"{duration.median * 1e3:.1f}",
-            f"{duration.p95 * 1e3:.1f}",
-            str(duration.count),
+def measure(args: argparse.Namespace) -> int:
+    """Answer the questions asked, print and write what came out."""
+    from benchmarks.graphs import with_graphs
+
+    wanted = args.only or list(QUESTIONS)
+    before, start = load(), time.monotonic()
+    if before > _QUIET_LOAD:
+        print(
+            f"benchmarks: the machine is busy (load {before:.1f}): what is measured now is not "
+            "what it can do",
+            file=sys.stderr,
         )
-    Console().print(table)
+    findings: dict[str, Findings] = {}
+    failed = {}
+    with progress(len(wanted)) as (show, done):
+        bench = Bench(with_graphs(args.model, show), args.quick, show)
+        for name in wanted:
+            try:
+                findings[name] = importlib.import_module(f"benchmarks.{name}").run(bench)
+            except (BenchmarkError, RoseError) as error:
+                failed[name] = str(error)
+            done(name)
+    result = collect(findings, bench, before, time.monotonic() - start)
+    console = Console()
+    # A table that goes into a file needs no line breaks for a narrow terminal.
+    width = console.width if console.is_terminal else _FILE_WIDTH
+    console.print(report.table(result, report.last_committed()), width=width)
+    for note in result["notes"]:
+        print(note)
+    for name, reason in failed.items():
+        print(f"benchmarks: {name} could not be measured: {reason}", file=sys.stderr)
+    for path in report.save(result, draw(result["steps"]), None if failed else args.save):
+        print(f"wrote benchmarks/results/{path.name}")
+    met = [row["ok"] for row in result["rows"] if row["ok"] is not None]
+    print(f"{sum(met)} of {len(met)} targets met, {result['seconds']:.0f} s")
+    return 1 if failed else 0
+
+
+def collect(
+    findings: dict[str, Findings], bench: Bench, before: float, seconds: float
+) -> dict[str, Any]:
+    """Put everything together that is written to a file."""
+    return {
+        "format": report.FORMAT,
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "model": bench.model.name,
+        "quick": bench.quick,
+        "load": round(before, 2),
+        "seconds": round(seconds, 1),
+        "rows": [row.to_json() for found in findings.values() for row in found.rows],
+        "notes": [note for found in findings.values() for note in found.notes],
+        "steps": {
+            size: {step: round(value, 3) for step, value in steps.items()}
+            for found in findings.values()
+            for size, steps in found.steps.items()
+        },
+    }
+
+
+@contextmanager
+def progress(questions: int) -> Iterator[tuple[Report, Callable[[str], None]]]:
+    """Show what is done now; yields a function for the steps of a question, and for its end.
+
+    On a terminal it is a bar; elsewhere a line when a question is answered.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"))
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=hidden) as bar:
+        whole = bar.add_task("benchmarks", total=questions, now="")
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(whole, now=f"{what} {done}/{total}")
+
+        def finish(name: str) -> None:
+            bar.advance(whole)
+            if hidden:
+                console.print(f"benchmarks: {name} done")
+
+        yield show, finish
 
 
 if __name__ == "__main__":
