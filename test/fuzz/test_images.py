@@ -58,8 +58,7 @@ def test_a_raw_image_is_converted_or_refused(
     message = Raw(height, width, encoding, bigendian, step, data)
     try:
         image = imaging.image_to_rgb(message)
-    except ImageError as error:
-        assert len(str(error)) < 1000
+    except ImageError:
         return
     assert (image.dtype, image.shape) == (np.uint8, (height, width, 3))
 
