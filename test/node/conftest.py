@@ -22,7 +22,7 @@ os.environ["ROS_DOMAIN_ID"] = str(10 + os.getpid() % 90)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
@@ -272,12 +272,20 @@ class Robot:
 
     def diagnostics(self) -> dict[str, dict[str, str]]:
         """Return what the node says in its next report: by part, by key."""
+        return {
+            part: {value.key: value.value for value in status.values}
+            for part, status in self.statuses().items()
+        }
+
+    def report(self) -> DiagnosticArray:
+        """Return the next report."""
         count = len(self._reports)
         wait_until(lambda: len(self._reports) > count, "diagnostics")
-        return {
-            status.name.partition(": ")[2]: {value.key: value.value for value in status.values}
-            for status in self._reports[-1].status
-        }
+        return self._reports[-1]
+
+    def statuses(self) -> dict[str, DiagnosticStatus]:
+        """Return what the node says in its next report: by part, with level and message."""
+        return {status.name.partition(": ")[2]: status for status in self.report().status}
 
     def counters(self) -> dict[str, str]:
         """Return the next diagnostics of the camera."""
