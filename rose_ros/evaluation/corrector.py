@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.data.corrections import Correction
+from rose_ros.perception.masks import iou_matrix
 from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.proposing import UNCHANGED_IOU
 from rose_ros.perception.refinement import Intent, Kind, clean_text, parse
 from rose_ros.perception.selection import Detections
 from rose_ros.runtime.base import Encoding
@@ -41,10 +43,18 @@ def apply_correction(perceiver: Perceiver, encoding: Encoding, correction: Corre
         found = _corrected(perceiver, encoding, correction, intent)
     else:
         return unchanged
-    if not len(found):
+    masks = perceiver.masks(encoding, found)
+    if not len(found) or _is_same(before, masks):
         return unchanged
     names = tuple(clean_name(name.text) for name in found.names)
-    return Outcome(perceiver.masks(encoding, found), names)
+    return Outcome(masks, names)
+
+
+def _is_same(before: NDArray[np.bool_], masks: NDArray[np.bool_]) -> bool:
+    """Tell whether the answer is the mask that was there."""
+    if not len(before) or len(masks) != 1:
+        return False
+    return bool(iou_matrix(before, masks)[0, 0] >= UNCHANGED_IOU)
 
 
 def _means(intent: Intent, label: str) -> bool:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: The stages in order, with their steps at 8 images a step.
 STEPS = {"points": 1400, "shapes": 1500, "names": 2200, "perceive": 1000, "converse": 1100}
 PRECISIONS = ("auto", "fp32", "bf16")
+#: What an ablation may change of the model.
+CONFIG_FIELDS = (
+    "super_patch_size",
+    "bidirectional_patches",
+    "centre_encoding",
+    "region_evidence",
+    "focal",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class Options:
     None for fresh weights. scenes: how many are rendered.
     batch: images per step, shared by the processes. processes: 0 takes one per CPU core, or one
     on a GPU. workers: processes per training process that make samples. save_every: seconds.
+    config: fields of ``RoseConfig`` that differ from rose-tiny's, for ablations.
     export: where the finished checkpoint is written, if anywhere.
     """
 
@@ -35,6 +46,7 @@ class Options:
     precision: str
     save_every: float
     export: Path | None
+    config: dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +65,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--save-every", type=float, default=240.0, help="seconds")
     parser.add_argument("--export", type=Path, help="write the finished checkpoint here")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=_setting,
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"train another model than rose-tiny, to compare: {', '.join(CONFIG_FIELDS)}",
+    )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read FIELD=VALUE; the value is JSON, or a word."""
+    field, _, value = text.partition("=")
+    if field not in CONFIG_FIELDS or not value:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not FIELD=VALUE with one of {', '.join(CONFIG_FIELDS)}"
+        )
+    try:
+        return field, json.loads(value)
+    except ValueError:
+        return field, value
 
 
 def from_arguments(args: argparse.Namespace) -> Options:
@@ -71,4 +104,5 @@ def from_arguments(args: argparse.Namespace) -> Options:
         precision=args.precision,
         save_every=args.save_every,
         export=args.export,
+        config=dict(args.set),
     )

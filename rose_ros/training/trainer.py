@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from rose_ros.errors import TrainingError
-from rose_ros.model.configuration import rose_tiny
+from rose_ros.model.configuration import RoseConfig, rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import RoseModel
 from rose_ros.model.processing import RoseProcessor, normalise
@@ -59,8 +59,10 @@ def _train(options: Options) -> None:
     torch.manual_seed(options.seed)
     done: dict[str, Any] = {"stage": options.stages[0], "step": 0}
     given = state or options.start
+    if options.start is not None and options.config:
+        raise TrainingError("a checkpoint keeps its configuration: give --set or --start, not both")
     if given is None:
-        config = rose_tiny()
+        config = _configuration(options.config)
         model = RoseModel(config)
         processor = make_processor(config, cache, options.seed)
     else:
@@ -75,11 +77,21 @@ def _train(options: Options) -> None:
             f"{', '.join(options.stages)}; name it in --stages or choose another --out"
         )
     for name in options.stages[options.stages.index(done["stage"]) :]:
+        if name == "shapes" and not model.config.focal:
+            continue
         here = state if name == done["stage"] else None
         step = int(done["step"]) if here else 0
         _run_stage(STAGES[name], model, processor, cache, options, step, here)
     if options.export is not None and parallel.rank() == 0:
         checkpoints.export(model.eval(), processor, options.export)
+
+
+def _configuration(changes: dict[str, Any]) -> RoseConfig:
+    """Return rose-tiny's configuration with the fields that an ablation changes."""
+    try:
+        return RoseConfig.from_dict(rose_tiny().to_dict() | changes)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"no such model: {error}") from error
 
 
 def _run_stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from rose_ros.cli import main
-from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS
+from rose_ros.data.tabletop.vocabulary import COLOURS, NOVEL_PAIRS
 from rose_ros.model.configuration import rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.training.preparation import make_processor
@@ -107,23 +108,50 @@ def test_a_step_changes_what_it_should(out: Path) -> None:
     assert before["sam.vision_encoder.neck.conv1.weight"].std() > 1e-3, "a dead encoder"
 
 
+def test_another_model_can_be_trained_to_compare(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = ("--stages", "points", "shapes", "--points-steps", "1", "--shapes-steps", "1")
+    changes = ("--set", "focal=false", "super_patch_size=4")
+    assert main(options(out, *stages, *changes, "--export", str(tmp_path / "plain"))) == 0
+    config = load_model(tmp_path / "plain").config
+    assert (config.focal, config.super_patches_per_side) == (False, 5)
+    shutil.copytree(out / "scenes", tmp_path / "bad" / "scenes")
+    assert main(options(tmp_path / "bad", "--set", "super_patch_size=3")) != 0
+    assert "does not divide" in capsys.readouterr().err
+
+
 def test_samples_are_a_function_of_their_index(scenes: Path) -> None:
     cache = SceneCache(scenes)
     assert len(cache) == SCENES
     processor = make_processor(rose_tiny(), cache, seed=0)
-    first, again = (Samples(cache, processor, "converse", 4, seed=3) for _ in range(2))
+    first, again = (Samples(cache, processor, "converse", 4, 3, 160) for _ in range(2))
     for key, value in first[2].items():
         np.testing.assert_array_equal(value, again[2][key], err_msg=key)
     batch = to_tensors([first[0], first[1]])
-    assert batch["dense_masks"].shape == (2, DENSE_REGIONS, 80, 80)
+    assert batch["dense_masks"].shape == (2, DENSE_REGIONS, 160, 160)
     assert batch["refine_previous"].shape == (2, 1, 80, 80)
     assert batch["find_text"].shape == batch["find_text_mask"].shape
+    assert batch["seek_text"].shape == batch["seek_text_mask"].shape
+
+
+def test_by_its_shape_alone_only_the_noun_is_learned(scenes: Path) -> None:
+    processor = make_processor(rose_tiny(), SceneCache(scenes), seed=0)
+    samples = Samples(SceneCache(scenes), processor, "converse", 20, 3, 160)
+    alone = []
+    for index in range(20):
+        sample = samples[index]
+        for row in np.flatnonzero(sample["dense_shape_only"]):
+            labels = sample["dense_labels"][row]
+            alone.append(processor.tokenizer.decode(labels[labels != IGNORED].tolist()))
+    assert len(alone) > 10
+    assert not [text for text in alone for colour in COLOURS if colour in text.split()]
 
 
 def test_no_training_text_holds_an_unseen_pair(scenes: Path) -> None:
     cache = SceneCache(scenes)
     processor = make_processor(rose_tiny(), cache, seed=0)
-    samples = Samples(cache, processor, "converse", 60, seed=5)
+    samples = Samples(cache, processor, "converse", 60, 5, 160)
     decode = processor.tokenizer.decode
     texts = []
     for index in range(60):
@@ -132,6 +160,7 @@ def test_no_training_text_holds_an_unseen_pair(scenes: Path) -> None:
             texts.append(decode(sample[f"{kind}_text"].tolist()))
             answers = np.where(sample[f"{kind}_labels"] == IGNORED, 0, sample[f"{kind}_labels"])
             texts += [decode(row.tolist()) for row in answers]
+        texts += [decode(row.tolist()) for row in sample["seek_text"]]
     assert any("mug" in text or "ball" in text or "box" in text for text in texts)
     leaked = [
         (pair, text) for text in texts for pair in NOVEL_PAIRS if " ".join(pair) in text.lower()
