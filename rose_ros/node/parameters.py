@@ -35,7 +35,13 @@ PERCEIVER = (
     "min_share",
     "max_segments",
 )
-TRACKER = ("min_iou", "max_missed_seconds", "forget_seconds", "switch_margin")
+TRACKER = (
+    "min_iou",
+    "max_missed_seconds",
+    "forget_seconds",
+    "switch_margin",
+    "naming_interval",
+)
 SESSION = ("history_frames", "history_seconds", "max_mask_corrections")
 #: Groups of parameters begin with these.
 TRACKING, DIAGNOSTICS = "tracking.", "diagnostics."
@@ -280,6 +286,12 @@ SPECS: tuple[Spec, ...] = (
     _option("tracking.max_missed_seconds", "How long an object may be out of sight.", 0, 3600),
     _option("tracking.forget_seconds", "The same, however slow the frames are.", 0, 3600),
     _option("tracking.switch_margin", "How many times more votes another name needs.", 1, 100),
+    _option(
+        "tracking.naming_interval",
+        "Frames after which a steady object is named anew; 1 names everything in every frame.",
+        1,
+        1000,
+    ),
     _option("history_frames", "Frames per camera that requests may speak of.", 1, 1000),
     _option("history_seconds", "Seconds of frames that requests may speak of.", 0, 3600),
     _option("max_mask_corrections", "Mask corrections that are kept up in each frame.", 0, 100),
