@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rose_ros.commands.output import (
     add_model_arguments,
@@ -13,6 +13,10 @@ from rose_ros.commands.output import (
     progress_bar,
     write_json,
 )
+from rose_ros.errors import DataError
+
+if TYPE_CHECKING:
+    from rose_ros.perception.perceiver import Perceiver
 
 #: Repeated here so that --help does not import the evaluation; a test compares them.
 TASKS = ("segment", "find", "refine")
@@ -30,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="novel holds colour-noun pairs that training never had",
     )
     parser.add_argument("--task", choices=TASKS, default="segment", help="what to measure")
+    parser.add_argument(
+        "--points",
+        action="store_true",
+        help="segment with a grid of points instead, as SAM's automatic mode does, to compare",
+    )
     parser.add_argument("--scenes", type=count_from(1), default=200, help="number of scenes")
     parser.add_argument("--seed", type=count_from(0), default=0, help="seed of the first scene")
     parser.add_argument(
@@ -45,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and write the numbers; returns 0."""
     from rose_ros.evaluation.evaluate import evaluate
 
-    perceiver = load_perceiver(args)
+    perceiver = load_points(args) if args.points else load_perceiver(args)
     with progress_bar(f"{args.task} {args.split}", args.scenes) as progress:
         result = evaluate(perceiver, args.task, args.split, args.scenes, args.seed, progress)
     if args.json == "-":
@@ -55,6 +64,18 @@ def run(args: argparse.Namespace) -> int:
         write_json(result, Path(args.json))
     _print_table(result, f"{args.task} on {args.data}/{args.split}")
     return 0
+
+
+def load_points(args: argparse.Namespace) -> Perceiver:
+    """Load the baseline of the options' model; raises ``DataError`` for what it cannot do."""
+    if args.task != "segment" or args.runtime not in ("auto", "torch"):
+        raise DataError(
+            "--points segments everything with PyTorch: --task segment, --runtime torch"
+        )
+    from rose_ros.evaluation.points import PointPerceiver
+    from rose_ros.runtime.torch import TorchRuntime
+
+    return PointPerceiver(TorchRuntime(args.model, device=args.device))
 
 
 def _print_table(result: dict[str, Any], title: str) -> None:

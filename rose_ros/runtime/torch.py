@@ -42,6 +42,17 @@ class TorchRuntime(Runtime):
         self._centres = self._model.centres.cpu().numpy()
         self._name_prompt = self._tensor(self._processor.name_prompt_ids())
 
+    @property
+    def point_prompt(self) -> NDArray[np.float32]:
+        """SAM's own embedding of a foreground point, (prompt_width,)."""
+        point: NDArray[np.float32] = _numpy(self._model.point_embedding.detach()[0])
+        return point
+
+    @property
+    def language_width(self) -> int:
+        """Width of a category embedding."""
+        return int(self._model.config.vlm_config.text_config.hidden_size)
+
     @torch.inference_mode()
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         pixels, sam_pixels = self._processor.pixel_values(image)
