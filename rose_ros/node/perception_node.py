@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import traceback
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from rose_ros.node.pipeline import Pipeline, ProcessedFrame, RuntimeFactory
 from rose_ros.node.reporting import DiagnosticsReporter
 from rose_ros.node.requests import RequestDesk
 from rose_ros.node.running import run
+from rose_ros.node.spatial import SpatialOutputs
 from rose_ros.node.throttle import Throttle
 from rose_ros.node.timeline import JUMP_NS
 from rose_ros.node.watchdog import Watchdog
@@ -74,6 +76,7 @@ class PerceptionNode(ResilientLifecycleNode):
         #: images, transitions, diagnostics, and each waiting, one running and one refused request
         self.threads = 3 + waiting + 2
         self._inputs = CameraInputs(self, self._statistics, self._worker.offer)
+        self._spatial = SpatialOutputs(self)
         group = ReentrantCallbackGroup()
         self.create_service(Refine, "refine", self._requests.refine, callback_group=group)
         self.create_service(Find, "find", self._requests.find, callback_group=group)
@@ -124,6 +127,7 @@ class PerceptionNode(ResilientLifecycleNode):
                 )
                 for name, kind in _OUTPUTS
             }
+        self._spatial.create(wanted)
         return super().on_configure(state)
 
     @transition
@@ -136,6 +140,7 @@ class PerceptionNode(ResilientLifecycleNode):
         self._apply_limits(wanted)
         result = super().on_activate(state)
         self._requests.open = True
+        self._spatial.open(wanted)
         self._inputs.open(wanted)
         topics = (self.resolve_topic_name(camera.image_topic) for camera in wanted.cameras)
         self.get_logger().info(f"active: {', '.join(topics)}")
@@ -172,6 +177,7 @@ class PerceptionNode(ResilientLifecycleNode):
         self._inputs.close()
         self._worker.close()
         self._worker.submit(self._pipeline.end).result()
+        self._spatial.close()
 
     def _free(self) -> None:
         self._end()
@@ -180,6 +186,7 @@ class PerceptionNode(ResilientLifecycleNode):
             for publisher in outputs.values():
                 self.destroy_lifecycle_publisher(publisher)
         self._outputs = {}
+        self._spatial.destroy()
 
     # Frames
 
@@ -191,6 +198,7 @@ class PerceptionNode(ResilientLifecycleNode):
             if max_age and self._age(message.header.stamp) > max_age:
                 self._statistics.stale(frame.camera)
                 return
+            self._spatial.expect(frame.camera, message.header)
             opened = CameraFrame(frame.camera, message, frame.received, frame.skipped)
             self._publish(self._pipeline.process(opened))
             self._watchdog.succeeded()
@@ -235,6 +243,7 @@ class PerceptionNode(ResilientLifecycleNode):
         if outputs["instances"].get_subscription_count():
             ids = instance_image(result.segments, result.height, result.width)
             outputs["instances"].publish(array_to_image(ids, processed.header))
+        self._spatial.publish(processed, self._settings)
 
     def _age(self, stamp: Any) -> float:
         """Seconds since a stamp on the node's clock; NaN where one of the two does not tell."""
@@ -245,10 +254,10 @@ class PerceptionNode(ResilientLifecycleNode):
     def _on_clock_jump(self, jump: TimeJump) -> None:
         """Start identities anew when the node's clock went back; what is called must be quick."""
         if self.state == "active":
-            self._worker.submit(self._restart)
+            self._worker.submit(partial(self._restart, time.monotonic()))
 
-    def _restart(self) -> None:
-        if self._pipeline.restart():
+    def _restart(self, moment: float) -> None:
+        if self._pipeline.restart("", moment):
             self._count_jump("the clock")
 
     def _count_jump(self, what: str, camera: str = "") -> None:
@@ -257,6 +266,13 @@ class PerceptionNode(ResilientLifecycleNode):
             self.get_logger().warning(f"{what} went back; identities start anew")
 
     # Parameters and diagnostics
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Set all or none; unknown names are refused by name, which rclpy's refusal leaves out."""
+        reason = settings.undeclared(self, (parameter.name for parameter in parameter_list))
+        if reason is not None:
+            return SetParametersResult(successful=False, reason=reason)
+        return super().set_parameters_atomically(parameter_list)
 
     def _review_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         return settings.review(changes, configured=self.state != "unconfigured")

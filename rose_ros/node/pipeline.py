@@ -73,6 +73,7 @@ class Pipeline:
         self._skipped: dict[str, int] = {}
         self._skipped_before: dict[str, int] = {}
         self._restarted = -math.inf
+        self._restarted_by = ""
         self._device_seen = -math.inf
         #: what is known of the model and its device, for diagnostics; replaced, never changed
         self.description: Mapping[str, str] = {}
@@ -106,13 +107,15 @@ class Pipeline:
         self._timelines = {}
         self._skipped_before = dict(self._skipped)
 
-    def restart(self) -> bool:
-        """Start a session anew because time went back; False when that was done a moment ago."""
-        now = time.monotonic()
-        if now - self._restarted < _SAME_JUMP_SECONDS:
+    def restart(self, source: str, moment: float) -> bool:
+        """Start a session anew because time went back; False when another source just showed it.
+
+        source: a camera, or "" for the node's clock. moment: seconds on the monotonic clock.
+        """
+        if source != self._restarted_by and moment - self._restarted < _SAME_JUMP_SECONDS:
             return False
         self.begin(self._options)
-        self._restarted = now
+        self._restarted, self._restarted_by = time.monotonic(), source
         return True
 
     def end(self) -> None:
@@ -182,8 +185,8 @@ class Pipeline:
         timeline = self._timelines.get(frame.camera)
         if timeline is None or not timeline.went_back(stamp_ns):
             return False
-        if frame.received - self._restarted >= _SAME_JUMP_SECONDS:
-            return self.restart()
+        if self.restart(frame.camera, frame.received):
+            return True
         # A late frame of before the jump came after it; only this camera mixed the two.
         self.session.reset(frame.camera)
         del self._timelines[frame.camera]

@@ -59,11 +59,9 @@ class Memory:
     def add(self, record: Record, max_frames: int, max_seconds: float) -> None:
         """Keep a frame; forget the same camera's oldest beyond either limit."""
         camera, stamp_ns = record.frame.camera, record.frame.stamp_ns
-        records = self._records.setdefault(camera, deque())
-        same = [old for old in records if old.frame.stamp_ns == stamp_ns]
-        for old in same:
-            records.remove(old)
-        records.append(record)
+        # A stamp that comes again, such as 0, means the newer frame.
+        kept = (old for old in self._records.get(camera, ()) if old.frame.stamp_ns != stamp_ns)
+        records = self._records[camera] = deque([*kept, record])
         oldest = stamp_ns - round(max_seconds * 1e9)
         while len(records) > max_frames or records[0].frame.stamp_ns < oldest:
             records.popleft()
