@@ -1,0 +1,143 @@
+"""What each part of the mechanism is worth: the same training without it, then measured.
+
+    python -m benchmarks.ablation --out runs/ablation --share 0.2 --seeds 0 1
+
+Every row has the same scenes and the same number of steps, a share of the recipe's. A run that was
+stopped goes on; one that is finished is not trained again. The table lands in OUT/table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rose_ros.training.options import STEPS
+
+#: (column, task and split, number)
+COLUMNS = (
+    ("PQ", "segment test", "pq"),
+    ("recall", "segment test", "recall_50"),
+    ("names", "segment test", "name_accuracy"),
+    ("novel names", "segment novel", "name_accuracy"),
+    ("find gIoU", "find test", "giou"),
+    ("s/frame", "segment test", "seconds_per_frame"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model: fields of its configuration, stages, and whether points replace perception."""
+
+    changes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = tuple(STEPS)
+    points: bool = False
+
+
+ROWS = {
+    "everything": Row(),
+    "without super-patches": Row(("super_patch_size=1",)),
+    "causal patch block": Row(("bidirectional_patches=false",)),
+    "without the code of the centre": Row(("centre_encoding=false",)),
+    "names from the category embedding": Row(("region_evidence=category",)),
+    "names from the image under the mask": Row(("region_evidence=pooled",)),
+    "without the closer look": Row(("focal=false",)),
+    "without refinement": Row(stages=("points", "shapes", "names", "perceive")),
+    "SAM's points instead": Row(stages=("points", "shapes", "names"), points=True),
+}
+
+
+def main() -> int:
+    """Train and measure all rows, and write the table; returns the exit code."""
+    args = _arguments()
+    results: dict[str, list[dict[str, dict[str, float]]]] = {}
+    for seed in args.seeds:
+        for name, row in ROWS.items():
+            if args.rows and name not in args.rows:
+                continue
+            out = args.out / f"{name.replace(' ', '-')}-{seed}"
+            _train(row, out, args, seed)
+            results.setdefault(name, []).append(_measure(row, out, args.test_scenes))
+            (args.out / "table.md").write_text(_table(results))
+    sys.stdout.write(_table(results))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--share", type=float, default=0.2, help="of the recipe's steps")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), help="only these")
+    parser.add_argument("--scenes", type=int, default=8000, help="training scenes")
+    parser.add_argument("--test-scenes", type=int, default=200)
+    return parser.parse_args()
+
+
+def _steps(row: Row, share: float) -> dict[str, int]:
+    """Return the steps by stage; those of a stage left out go to the last one."""
+    steps = {stage: max(1, round(share * STEPS[stage])) for stage in STEPS}
+    steps[row.stages[-1]] += sum(steps[stage] for stage in STEPS if stage not in row.stages)
+    return steps
+
+
+def _train(row: Row, out: Path, args: argparse.Namespace, seed: int) -> None:
+    shared = args.out / "scenes"
+    shared.mkdir(parents=True, exist_ok=True)
+    out.mkdir(exist_ok=True)
+    if not (out / "scenes").exists():
+        (out / "scenes").symlink_to(shared.absolute())
+    steps = _steps(row, args.share)
+    command = ["train", "--out", str(out), "--seed", str(seed), "--scenes", str(args.scenes)]
+    command += ["--export", str(out / "model"), "--stages", *row.stages]
+    command += [word for stage in row.stages for word in (f"--{stage}-steps", str(steps[stage]))]
+    command += ["--set", *row.changes] if row.changes else []
+    _run(command)
+
+
+def _measure(row: Row, out: Path, scenes: int) -> dict[str, dict[str, float]]:
+    found = {}
+    for what in dict.fromkeys(column[1] for column in COLUMNS):
+        task, split = what.split()
+        if row.points and task != "segment":
+            continue
+        file = out / f"{task}-{split}.json"
+        if not file.exists():
+            command = ["evaluate", "--model", str(out / "model"), "--runtime", "torch"]
+            command += ["--task", task, "--split", split, "--scenes", str(scenes)]
+            _run([*command, "--json", str(file), *(["--points"] if row.points else [])])
+        found[what] = json.loads(file.read_text())
+    return found
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "rose_ros", *command], check=True)
+
+
+def _table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
+    """Write the means over the seeds, with the lowest and highest, as Markdown."""
+    lines = ["| | " + " | ".join(column[0] for column in COLUMNS) + " |"]
+    lines.append("|---" * (len(COLUMNS) + 1) + "|")
+    for name, runs in results.items():
+        cells = []
+        for _, what, number in COLUMNS:
+            values = [run[what][number] for run in runs if what in run]
+            cells.append(_cell([value for value in values if value is not None]))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
