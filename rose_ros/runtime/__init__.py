@@ -7,12 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_ros.errors import ModelError, RuntimeUnavailableError
+from rose_ros.errors import ExportError, ModelError, RuntimeUnavailableError
+from rose_ros.paths import find_model, model_folders
 
 if TYPE_CHECKING:
     from rose_ros.runtime.base import Runtime
 
 RUNTIMES = ("auto", "torch", "onnx")
+
+#: Larger checkpoints are exported on request only, not because a CPU happens to be all there is.
+_LARGE_BYTES = 2 << 30
 
 _log = logging.getLogger(__name__)
 
@@ -20,36 +24,54 @@ _log = logging.getLogger(__name__)
 def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "auto") -> Runtime:
     """Open ``model`` (a folder, or the name of a shipped model) with the runtime asked for.
 
-    ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". "auto" takes exported graphs
-    where they lie beside the checkpoint, belong to it and run on the device; PyTorch elsewhere.
-    Raises ``ModelError`` or ``RuntimeUnavailableError``.
+    ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". "auto" takes ONNX Runtime on a
+    CPU and PyTorch on a GPU. Graphs are those beside the checkpoint, else those in the cache, which
+    are exported on first use (``rose_ros.runtime.cache``); for shipped and for large models only
+    when "onnx" is asked for. Where no graphs can be had, "auto" takes PyTorch and says why.
+    Raises ``ModelError``, ``ExportError`` or ``RuntimeUnavailableError``.
     """
     if runtime not in RUNTIMES:
         raise RuntimeUnavailableError(
             f"runtime {runtime!r} is not known; choose one of {', '.join(RUNTIMES)}"
         )
+    checkpoint = find_model(model)
     if runtime == "onnx":
-        return _open_onnx(model, device)
-    if runtime == "auto" and _prefers_onnx(model, device):
-        if find_spec("torch") is None:
-            return _open_onnx(model, device)
+        return _open_onnx(checkpoint, device, exports=True)
+    if runtime == "auto" and _prefers_onnx(checkpoint, device):
         try:
-            return _open_onnx(model, device)
-        except ModelError as error:
+            return _open_onnx(checkpoint, device, exports=_exports_unasked(checkpoint))
+        except (ExportError, ModelError, RuntimeUnavailableError) as error:
+            if find_spec("torch") is None:
+                raise
             _log.warning("PyTorch runs the network instead of ONNX Runtime: %s", error)
-    return _open_torch(model, device)
+    return _open_torch(checkpoint, device)
 
 
-def _prefers_onnx(model: str | Path, device: str) -> bool:
-    """Say whether graphs are there that this machine would run on this device."""
-    from rose_ros.paths import find_model
-    from rose_ros.runtime.manifest import FILE, FOLDER
-
+def _prefers_onnx(checkpoint: Path, device: str) -> bool:
+    """Say whether graphs can be had that this machine would run on this device."""
     if device not in ("auto", "cpu") or find_spec("onnxruntime") is None:
         return False
     if device == "auto" and _has_gpu():
         return False
-    return (find_model(model) / FOLDER / FILE).is_file()
+    return _graphs_beside(checkpoint) or _exports_unasked(checkpoint)
+
+
+def _graphs_beside(checkpoint: Path) -> bool:
+    from rose_ros.runtime.manifest import FILE, FOLDER
+
+    return (checkpoint / FOLDER / FILE).is_file()
+
+
+def _exports_unasked(checkpoint: Path) -> bool:
+    """Say whether "auto" may export: nothing shipped, whose graphs come with it, nothing large.
+
+    Without PyTorch it is asked for anyway: nothing else could run the model.
+    """
+    if find_spec("torch") is None:
+        return True
+    shipped = any(checkpoint.parent == folder.resolve() for folder in model_folders())
+    weights = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
+    return not shipped and weights <= _LARGE_BYTES
 
 
 def _has_gpu() -> bool:
@@ -63,18 +85,29 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _open_onnx(model: str | Path, device: str) -> Runtime:
+def _open_onnx(checkpoint: Path, device: str, *, exports: bool) -> Runtime:
+    """Open the graphs beside a checkpoint, else, if it ``exports``, those in the cache."""
+    from rose_ros.runtime.cache import ensure_graphs, missing_packages
     from rose_ros.runtime.onnx import OnnxRuntime
 
-    return OnnxRuntime(model, device=device)
+    beside = _graphs_beside(checkpoint)
+    # A device that ONNX Runtime does not run on is refused by it, before anything is exported.
+    if beside or not exports or device not in ("auto", "cpu"):
+        try:
+            return OnnxRuntime(checkpoint, device=device)
+        except ModelError as error:
+            if not exports or missing_packages():
+                raise
+            _log.warning("the graphs beside the checkpoint are refused: %s", error)
+    return OnnxRuntime(checkpoint, device=device, graphs=ensure_graphs(checkpoint))
 
 
-def _open_torch(model: str | Path, device: str) -> Runtime:
+def _open_torch(checkpoint: Path, device: str) -> Runtime:
     if find_spec("torch") is None:
         raise RuntimeUnavailableError(
-            "the torch runtime needs PyTorch, which is not installed; install "
-            "requirements/core.txt, or export the model's graphs and use runtime onnx"
+            "the torch runtime needs PyTorch, which is not installed; pip install -r "
+            "requirements/train.txt, or use runtime onnx"
         )
     from rose_ros.runtime.torch import TorchRuntime
 
-    return TorchRuntime(model, device=device)
+    return TorchRuntime(checkpoint, device=device)

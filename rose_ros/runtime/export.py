@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +28,7 @@ from rose_ros.model.modeling import RoseModel
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime import manifest as manifests
+from rose_ros.runtime.cache import missing_packages
 from rose_ros.runtime.graphs import Graph, build_graphs
 from rose_ros.runtime.manifest import Manifest
 from rose_ros.runtime.onnx import OnnxRuntime
@@ -44,8 +44,6 @@ _SHARED_BYTES = 1024
 _QUANTISED = ("encode", "perceive", "name")
 #: Where a tensor starts in the file of weights; the specification asks for it.
 _ALIGNMENT = 4096
-
-_PACKAGES = ("onnx", "onnx_ir", "onnxruntime", "onnxscript")
 
 #: (step, done)
 Progress = Callable[[str, int], None]
@@ -236,11 +234,11 @@ def _end_token(model: RoseModel) -> int:
 
 def _check_packages() -> None:
     """Say at once, not after minutes, what export lacks on this machine."""
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         raise RuntimeUnavailableError(
             f"export needs {', '.join(missing)}, not installed here; "
-            "pip install -r requirements/core.txt -r requirements/dev.txt"
+            "pip install -r requirements/core.txt -r requirements/train.txt"
         )
 
 
