@@ -3,17 +3,19 @@
 # The demo needs no PyTorch and does not install it; everything else does.
 
 SECONDS = 40
+MINUTES = 20
 ARGS =
 RUN = scripts/run.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup build clean
+.PHONY: help demo test check bench soak setup build clean
 
 help:
 	@echo "make demo            camera, perception and planner for $(SECONDS) s; SECONDS=0: until Ctrl-C"
 	@echo "make test            ruff, mypy and pytest; ARGS=\"test/node -k refine\": only those tests"
 	@echo "make check           ruff and mypy only"
 	@echo "make bench           how long the steps of a frame take here"
+	@echo "make soak            3 cameras and a planner for $(MINUTES) min, with a report in soak/"
 	@echo "make setup           .venv with the pinned requirements; PYTHON=python3.12: with that one"
 	@echo "make build           setup, then the messages"
 	@echo "make clean           remove build, install and log; .venv stays"
@@ -32,6 +34,9 @@ check: build
 
 bench: build
 	@$(RUN) python -m benchmarks $(ARGS)
+
+soak: build
+	@$(RUN) python test/soak/soak.py --minutes $(MINUTES) $(ARGS)
 
 setup:
 	@scripts/setup.sh requirements

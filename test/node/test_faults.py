@@ -89,7 +89,7 @@ def test_a_hanging_frame_ends_the_process_and_requests_are_answered(robot: Any, 
 
 
 def test_a_hanging_request_ends_the_process_too(robot: Any, start: Any) -> None:
-    with start(watchdog_seconds=2.0) as process:
+    with start(watchdog_seconds=6.0) as process:
         robot.wait_for_state("active", process)
         target = robot.show("red").segments[0].id
         reply = robot.refine("forever include more", target, timeout=0.5)
