@@ -31,6 +31,18 @@ ARGUMENTS = (
         ' Empty: as in params_file for one topic, "camera1", "camera2" and so on for several.',
     ),
     DeclareLaunchArgument(
+        "depth",
+        default_value="",
+        description="Topic of the depth that is aligned to each image, separated by commas; then"
+        " there is 3D. true: with camera:=tabletop, the simulated depth. Empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "camera_info",
+        default_value="",
+        description="Calibration of each depth image, separated by commas. Empty: the topic"
+        " camera_info beside the depth.",
+    ),
+    DeclareLaunchArgument(
         "params_file",
         default_value=PathJoinSubstitution([SHARE, "config", "perception.yaml"]),
         description="Parameters of the perception node; the arguments below go before it.",
@@ -73,7 +85,7 @@ ARGUMENTS = (
         "rviz",
         default_value="false",
         choices=["true", "false"],
-        description="Start RViz with the image and what is seen in it.",
+        description="Start RViz with the image and what is seen in it, also in 3D.",
     ),
 )
 
@@ -88,14 +100,21 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     given = {
         argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS
     }
+    tabletop = given["camera"] == "tabletop"
+    wants_depth = given["depth"] == "true"
+    if wants_depth and not tabletop:
+        raise ValueError("depth:=true is for camera:=tabletop; give the topic of the aligned depth")
+    if wants_depth:
+        given["depth"] = "/camera/depth"
     nodes = [perception(given)]
-    if given["camera"] == "tabletop":
+    if tabletop:
         nodes.append(
             Node(
                 package="rose_ros",
                 executable="camera_node",
                 namespace="camera",
                 name="camera",
+                parameters=[{"depth": wants_depth}],
                 sigterm_timeout=STOP_SECONDS,
             )
         )
@@ -118,6 +137,8 @@ def perception(given: dict[str, str]) -> Node:
         raise ValueError("the argument image is empty; give the topic of a camera")
     if not cameras and len(topics) > 1:
         cameras = [f"camera{number + 1}" for number in range(len(topics))]
+    if not cameras and given["depth"]:
+        cameras = ["camera"]
     if cameras:
         if len(cameras) != len(topics):
             raise ValueError(
@@ -125,6 +146,7 @@ def perception(given: dict[str, str]) -> Node:
                 f" ({', '.join(topics)}); give one name for each topic"
             )
         parameters["cameras"] = cameras
+    parameters.update(depth_parameters(given, cameras))
     remappings = []
     if len(topics) == 1:
         remappings = [("image", topics[0]), ("image/compressed", f"{topics[0]}/compressed")]
@@ -146,16 +168,30 @@ def perception(given: dict[str, str]) -> Node:
     )
 
 
+def depth_parameters(given: dict[str, str], cameras: list[str]) -> dict[str, str]:
+    """Name the depth of each camera; raises ValueError when topics and cameras do not fit."""
+    parameters = {}
+    for argument, key in (("depth", "depth_topic"), ("camera_info", "camera_info_topic")):
+        topics = split(given[argument])
+        if topics and len(topics) != len(cameras):
+            raise ValueError(
+                f"{len(topics)} topics in {argument} ({', '.join(topics)}) for {len(cameras)}"
+                f" cameras ({', '.join(cameras)}); give one for each camera"
+            )
+        parameters.update({f"camera.{c}.{key}": t for c, t in zip(cameras, topics, strict=False)})
+    return parameters
+
+
 def rviz(given: dict[str, str]) -> Node:
     """Start RViz; its file names the default topics, which are mapped to those in use."""
-    overlay = f"/{given['namespace'].strip('/')}/overlay".replace("//", "/")
+    outputs = f"/{given['namespace'].strip('/')}/".replace("//", "/")
     return Node(
         package="rviz2",
         executable="rviz2",
         name="rviz",
         arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "perception.rviz"])],
         remappings=[
-            ("/rose/overlay", overlay),
+            *((f"/rose/{name}", f"{outputs}{name}") for name in ("overlay", "markers", "points")),
             ("/camera/image", split(given["image"])[0]),
         ],
     )

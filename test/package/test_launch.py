@@ -20,6 +20,8 @@ ARGUMENTS = {
     "namespace",
     "image",
     "cameras",
+    "depth",
+    "camera_info",
     "params_file",
     "model",
     "runtime",
@@ -144,8 +146,43 @@ def test_topics_and_cameras_that_do_not_fit_are_refused(
 def test_the_simulated_camera_and_rviz_start_when_asked_for(launch_file: dict[str, Any]) -> None:
     _, camera, rviz = start(launch_file, camera="tabletop", rviz="true", namespace="/eyes")
     assert (camera["namespace"], camera["name"]) == ("camera", "camera")
+    assert camera["parameters"] == [{"depth": False}]
     assert (rviz["package"], rviz["executable"]) == ("rviz2", "rviz2")
     assert ("/rose/overlay", "/eyes/overlay") in rviz["remappings"]
+    assert ("/rose/markers", "/eyes/markers") in rviz["remappings"]
+
+
+def test_depth_is_that_of_each_camera(launch_file: dict[str, Any]) -> None:
+    (node,) = start(launch_file, depth="/d/image", camera_info="/d/info")
+    assert node["parameters"][1] == {
+        "cameras": ["camera"],
+        "camera.camera.depth_topic": "/d/image",
+        "camera.camera.camera_info_topic": "/d/info",
+    }
+    (node,) = start(launch_file, image="/a,/b", cameras="left,right", depth="/c,/d")
+    assert node["parameters"][1]["camera.left.depth_topic"] == "/c"
+    assert node["parameters"][1]["camera.right.depth_topic"] == "/d"
+
+
+def test_the_simulated_camera_has_depth_on_request(launch_file: dict[str, Any]) -> None:
+    node, camera = start(launch_file, camera="tabletop", depth="true")
+    assert camera["parameters"] == [{"depth": True}]
+    assert node["parameters"][1]["camera.camera.depth_topic"] == "/camera/depth"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"depth": "true"}, "depth:=true is for camera:=tabletop"),
+        ({"image": "/a,/b", "depth": "/c"}, "1 topics in depth"),
+        ({"depth": "/c", "camera_info": "/d,/e"}, "2 topics in camera_info"),
+    ],
+)
+def test_depth_that_does_not_fit_is_refused(
+    launch_file: dict[str, Any], given: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        start(launch_file, **given)
 
 
 def test_the_programs_are_installed(launch_file: dict[str, Any]) -> None:
@@ -161,13 +198,20 @@ def test_the_parameters_given_exist(launch_file: dict[str, Any]) -> None:
     table = ast.parse((ROOT / "rose_ros" / "node" / "parameters.py").read_text())
     texts = {node.value for node in ast.walk(table) if isinstance(node, ast.Constant)}
     assert set(node["parameters"][1]) <= texts
+    (node,) = start(launch_file, depth="/a", camera_info="/b")
+    assert {name.rpartition(".")[2] for name in node["parameters"][1]} <= texts
 
 
 def test_rviz_shows_the_topics_that_the_launch_file_maps() -> None:
     yaml = pytest.importorskip("yaml")
     config = yaml.safe_load((ROOT / "rviz" / "perception.rviz").read_text())
     displays = config["Visualization Manager"]["Displays"]
-    assert [d["Topic"]["Value"] for d in displays] == ["/rose/overlay", "/camera/image"]
+    assert {display["Topic"]["Value"] for display in displays} == {
+        "/rose/overlay",
+        "/camera/image",
+        "/rose/markers",
+        "/rose/points",
+    }
 
 
 def test_the_real_launch_system_accepts_the_file() -> None:
