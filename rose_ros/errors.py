@@ -44,5 +44,9 @@ class ExportError(RoseError):
     """A model cannot be exported, or what was exported does not agree with it."""
 
 
+class EngineError(RoseError):
+    """A TensorRT engine cannot be built, or does not fit this machine or model."""
+
+
 class RecordingError(RoseError):
     """A recording cannot be read, or its result cannot be written."""
