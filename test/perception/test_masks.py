@@ -213,3 +213,17 @@ def test_shapes_cover_what_they_own_and_bonus_decides_contests() -> None:
     assert swapped is not None
     assert decode_runs(swapped.mask, 64, 64)[30, 30]
     assert not decode_runs(swapped.mask, 64, 64)[10, 10]
+
+
+@pytest.mark.parametrize("least", [0.1, 0.5, 0.7])
+def test_pairs_that_may_overlap_enough_are_exact(least: float) -> None:
+    rng = np.random.default_rng(3)
+    masks = np.zeros((40, 60, 80), bool)
+    for mask in masks:
+        x, y = rng.integers(0, 40, 2)
+        mask[y : y + rng.integers(5, 30), x : x + rng.integers(5, 30)] = True
+        mask &= rng.random(mask.shape) < 0.9
+    exact, fast = iou_matrix(masks, masks), iou_matrix(masks, masks, least)
+    np.testing.assert_array_equal(fast[exact >= least], exact[exact >= least])
+    assert set(np.unique(fast[fast != exact])) <= {0.0}
+    assert (fast == 0).sum() > (exact == 0).sum()
