@@ -12,6 +12,8 @@ from rose_ros.perception.segments import Status
 
 #: of the node with its default of four waiting requests
 EXECUTOR_THREADS = 9
+#: What five rounds may leave behind; the pools of threads and of memory are warm by then.
+MAX_GROWTH_MB = 10.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,8 +48,13 @@ def threads_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def memory_of(pid: int) -> float:
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def test_ten_times_up_and_down(robot: Any, process: Any) -> None:
-    sessions, threads = set(), []
+    sessions, threads, memory = set(), [], []
     for _ in range(10):
         assert robot.change("configure")
         assert robot.change("activate")
@@ -61,9 +68,12 @@ def test_ten_times_up_and_down(robot: Any, process: Any) -> None:
         assert robot.change("cleanup")
         robot.wait_until(lambda: not robot.node.count_publishers("/rose/segments"), "unpublished")
         threads.append(threads_of(process.pid))
+        memory.append(memory_of(process.pid))
     assert len(sessions) == 10
     # The executor's pool grows to its size when it first needs to; nothing else may grow.
     assert threads[-1] <= threads[0] + EXECUTOR_THREADS, threads
+    # test/soak/lifecycle.py does it two hundred times.
+    assert memory[-1] < memory[4] + MAX_GROWTH_MB, memory
 
 
 def test_inactive_keeps_the_model_and_sees_nothing(robot: Any, process: Any) -> None:
