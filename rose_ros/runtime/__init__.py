@@ -1,4 +1,4 @@
-"""The network behind one small interface: PyTorch, or ONNX Runtime without PyTorch."""
+"""The network behind one small interface: PyTorch, ONNX Runtime or TensorRT."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_ros.errors import ExportError, ModelError, RuntimeUnavailableError
+from rose_ros.errors import EngineError, ExportError, ModelError, RuntimeUnavailableError
 from rose_ros.paths import find_model, model_folders
 
 if TYPE_CHECKING:
     from rose_ros.runtime.base import Runtime
 
-RUNTIMES = ("auto", "torch", "onnx")
+RUNTIMES = ("auto", "torch", "onnx", "tensorrt")
 
 #: Larger checkpoints are exported on request only, not because a CPU happens to be all there is.
 _LARGE_BYTES = 2 << 30
@@ -21,20 +21,31 @@ _LARGE_BYTES = 2 << 30
 _log = logging.getLogger(__name__)
 
 
-def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "auto") -> Runtime:
+def create_runtime(
+    model: str | Path, *, runtime: str = "auto", device: str = "auto", fallback: bool = False
+) -> Runtime:
     """Open ``model`` (a folder, or the name of a shipped model) with the runtime asked for.
 
     ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". "auto" takes ONNX Runtime on a
-    CPU and PyTorch on a GPU. Graphs are those beside the checkpoint, else those in the cache, which
-    are exported on first use (``rose_ros.runtime.cache``); for shipped and for large models only
-    when "onnx" is asked for. Where no graphs can be had, "auto" takes PyTorch and says why.
-    Raises ``ModelError``, ``ExportError`` or ``RuntimeUnavailableError``.
+    CPU; on a GPU TensorRT where engines fit it, else PyTorch. Graphs are those beside the
+    checkpoint, else those in the cache, which are exported on first use
+    (``rose_ros.runtime.cache``); for shipped and for large models only when "onnx" is asked for.
+    Where no graphs can be had, "auto" takes PyTorch and says why.
+    With ``fallback``, ONNX Runtime stands in for "tensorrt" until there are engines that fit.
+    Raises ``ModelError``, ``EngineError``, ``ExportError`` or ``RuntimeUnavailableError``.
     """
     if runtime not in RUNTIMES:
         raise RuntimeUnavailableError(
             f"runtime {runtime!r} is not known; choose one of {', '.join(RUNTIMES)}"
         )
     checkpoint = find_model(model)
+    if runtime == "tensorrt":
+        return _open_tensorrt_or_onnx(checkpoint, device, fallback)
+    if runtime == "auto" and _prefers_tensorrt(device):
+        try:
+            return _open_tensorrt(checkpoint, device)
+        except (EngineError, ModelError, RuntimeUnavailableError) as error:
+            _log.warning("PyTorch runs the network instead of TensorRT: %s", error)
     if runtime == "onnx":
         return _open_onnx(checkpoint, device, exports=True)
     if runtime == "auto" and _prefers_onnx(checkpoint, device):
@@ -45,6 +56,12 @@ def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "a
                 raise
             _log.warning("PyTorch runs the network instead of ONNX Runtime: %s", error)
     return _open_torch(checkpoint, device)
+
+
+def _prefers_tensorrt(device: str) -> bool:
+    """Say whether engines could run on this device of this machine."""
+    asked = device == "auto" or device.startswith("cuda")
+    return asked and find_spec("tensorrt") is not None and _has_gpu()
 
 
 def _prefers_onnx(checkpoint: Path, device: str) -> bool:
@@ -100,6 +117,23 @@ def _open_onnx(checkpoint: Path, device: str, *, exports: bool) -> Runtime:
                 raise
             _log.warning("the graphs beside the checkpoint are refused: %s", error)
     return OnnxRuntime(checkpoint, device=device, graphs=ensure_graphs(checkpoint))
+
+
+def _open_tensorrt(checkpoint: Path, device: str) -> Runtime:
+    from rose_ros.runtime.tensorrt import TensorRtRuntime
+
+    return TensorRtRuntime(checkpoint, device=device)
+
+
+def _open_tensorrt_or_onnx(checkpoint: Path, device: str, fallback: bool) -> Runtime:
+    """Open engines; where they cannot run, ONNX Runtime on the CPU if that is allowed."""
+    try:
+        return _open_tensorrt(checkpoint, device)
+    except (EngineError, ModelError, RuntimeUnavailableError) as error:
+        if not fallback:
+            raise
+        _log.warning("ONNX Runtime runs the network meanwhile: %s", error)
+    return _open_onnx(checkpoint, "cpu", exports=True)
 
 
 def _open_torch(checkpoint: Path, device: str) -> Runtime:
