@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 EVERYTHING = "Segment everything."
+#: Asks for the noun of a region by its shape alone.
+KIND_PROMPT = "<bos>What kind of thing is <region>?"
 
 
 def find_prompt(description: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 
 import torch
@@ -23,6 +25,7 @@ def spawn(work: Callable[[], None], processes: int) -> None:
 
 
 def _enter(rank: int, work: Callable[[], None], processes: int, port: int) -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     distributed.init_process_group("gloo", rank=rank, world_size=processes)
@@ -30,6 +33,13 @@ def _enter(rank: int, work: Callable[[], None], processes: int, port: int) -> No
         work()
     finally:
         distributed.destroy_process_group()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, however that was killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def rank() -> int:

@@ -16,7 +16,7 @@ from rose_ros.data.corrections import correct
 from rose_ros.data.descriptions import describe
 from rose_ros.data.views import MIN_AREA, LabelledView
 from rose_ros.model.processing import RoseProcessor, previous_inputs
-from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
+from rose_ros.model.prompts import EVERYTHING, KIND_PROMPT, find_prompt, refine_prompt
 from rose_ros.training.scenes import SceneCache
 from rose_ros.training.targets import PatchTargets, low_resolution, patch_targets
 
@@ -32,10 +32,8 @@ SEEKS = 2
 POINTS = 8
 NAME_TOKENS = 24
 IGNORED = -100
-#: In the place of a token whose embedding is blanked.
-BLANK = -1
-#: Share of regions named by their shape alone.
-SHAPE_ONLY = 0.3
+#: Share of regions of which only the kind is asked.
+SHAPE_ONLY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,29 +211,24 @@ class Samples(Dataset[Sample]):
     def _naming(self, instance: Instance, rng: np.random.Generator) -> tuple[Array, Array, bool]:
         """Tokenise one question and its answer; only the answer is learned.
 
-        At times by the shape alone, without what tells the colour: then only the noun is learned,
-        and the words before it are blank. So no noun can depend on the colour it was seen with.
+        What kind of thing a region is must be told from its shape alone, so that no noun can
+        depend on the colour it was seen with.
         """
-        question, before, answer = self.processor.config.name_prompt, "", instance.name
+        question, answer = self.processor.config.name_prompt, instance.name
         kind = rng.random()
-        shape_only = bool(instance.noun) and (
-            self.stage == "shapes" or bool(rng.random() < SHAPE_ONLY)
-        )
-        if instance.colour and kind < 0.15 and not shape_only:
+        shape_only = bool(instance.noun) and (self.stage == "shapes" or kind < SHAPE_ONLY)
+        if shape_only:
+            question, answer = KIND_PROMPT, instance.noun
+        elif instance.colour and kind > 0.9:
             question, answer = "<bos>What colour is <region>?", instance.colour
-        elif instance.noun and kind < 0.3:
-            question, answer = "<bos>What kind of thing is <region>?", instance.noun
-        elif shape_only and instance.colour and answer == f"{instance.colour} {instance.noun}":
-            before, answer = f" {instance.colour}", instance.noun
         encode = self.processor.encode_text
-        asked, blank = encode(question)[0], encode(before)[0] if before else np.zeros(0, np.int64)
+        asked = encode(question)[0]
         answered = np.append(encode(" " + answer)[0], self.processor.token("<eos>"))
-        ids = np.concatenate([asked, np.full(len(blank), BLANK), answered])[:NAME_TOKENS]
+        ids = np.concatenate([asked, answered])[:NAME_TOKENS]
         tokens = np.zeros(NAME_TOKENS, np.int64)
         labels = np.full(NAME_TOKENS, IGNORED, np.int64)
         tokens[: len(ids)] = ids
-        first = len(asked) + len(blank)
-        labels[first : len(ids)] = ids[first:]
+        labels[len(asked) : len(ids)] = ids[len(asked) :]
         return tokens, labels, shape_only
 
 

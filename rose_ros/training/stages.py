@@ -12,7 +12,7 @@ from torch.nn import functional
 from rose_ros.model.focal import sample_masks
 from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
-from rose_ros.training.samples import BLANK, DECODED
+from rose_ros.training.samples import DECODED
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
@@ -222,8 +222,7 @@ def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losse
     longest = int((ids != 0).sum(1).max())
     ids, labels = ids[:, :longest], labels[:, :longest]
     dropped = (labels >= 0) & (torch.rand(labels.shape, device=labels.device) < WORD_DROPOUT)
-    dropped |= ids == BLANK
-    return {"naming": naming_loss(model.name_hidden(tokens, ids.clamp(min=0), dropped), labels)}
+    return {"naming": naming_loss(model.name_hidden(tokens, ids, dropped), labels)}
 
 
 def _at(values: Tensor, patches: Tensor) -> Tensor:
