@@ -22,8 +22,19 @@ COMMANDS = {
     "train": ("rose_ros.commands.train", "train a model on tabletop scenes"),
     "evaluate": ("rose_ros.commands.evaluate", "measure a model"),
     "export": ("rose_ros.commands.export", "write the graphs of a model for ONNX Runtime"),
+    "build-engine": (
+        "rose_ros.commands.build_engine",
+        "build TensorRT engines of a model for this machine",
+    ),
+    "calibrate": (
+        "rose_ros.commands.calibrate",
+        "make the scores of a checkpoint probabilities",
+    ),
     "render": ("rose_ros.commands.render", "write tabletop scenes to files"),
 }
+
+#: Packages that only training, export and the torch runtime need.
+_NOT_ALWAYS_INSTALLED = ("onnx_ir", "torch", "transformers")
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -45,6 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
     except (RoseError, OSError) as error:
         print(f"rose_ros {args.command}: {error}", file=sys.stderr)
+        return FAILED
+    except ModuleNotFoundError as error:
+        if error.name not in _NOT_ALWAYS_INSTALLED:
+            raise
+        print(
+            f"rose_ros {args.command}: {error.name} is not installed, and this needs it; "
+            "pip install -r requirements/train.txt, or rose_ros[train,export] without a checkout",
+            file=sys.stderr,
+        )
         return FAILED
     except KeyboardInterrupt:
         print(f"rose_ros {args.command}: interrupted", file=sys.stderr)

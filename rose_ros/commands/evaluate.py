@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rose_ros.commands.output import (
     add_model_arguments,
     count_from,
+    describe_machine,
     load_perceiver,
     progress_bar,
+    write_image,
     write_json,
 )
 from rose_ros.errors import DataError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from rose_ros.perception.perceiver import Perceiver
 
 #: Repeated here so that --help does not import the evaluation; a test compares them.
-TASKS = ("segment", "find", "refine")
+TASKS = ("segment", "find", "refine", "calibration")
 SPLITS = ("test", "novel", "train")
 
 
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=count_from(1), default=200, help="number of scenes")
     parser.add_argument("--seed", type=count_from(0), default=0, help="seed of the first scene")
     parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="also draw the reliability diagrams of --task calibration as a PNG",
+    )
+    parser.add_argument(
         "--json",
         nargs="?",
         const="-",
@@ -54,16 +62,38 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and write the numbers; returns 0."""
     from rose_ros.evaluation.evaluate import evaluate
 
+    if args.plot is not None and args.task != "calibration":
+        raise DataError("--plot draws what --task calibration measures; give that task")
     perceiver = load_points(args) if args.points else load_perceiver(args)
     with progress_bar(f"{args.task} {args.split}", args.scenes) as progress:
         result = evaluate(perceiver, args.task, args.split, args.scenes, args.seed, progress)
+    if args.plot is not None:
+        from rose_ros.evaluation.calibration import draw_reliability
+
+        write_image(draw_reliability(result), args.plot)
+    numbers = {**result, "run": describe_run(args, perceiver)}
     if args.json == "-":
-        write_json(result)
+        write_json(numbers)
         return 0
     if args.json is not None:
-        write_json(result, Path(args.json))
+        write_json(numbers, Path(args.json))
     _print_table(result, f"{args.task} on {args.data}/{args.split}")
     return 0
+
+
+def describe_run(args: argparse.Namespace, perceiver: Perceiver) -> dict[str, Any]:
+    """Return what was run, on what: whoever shows the numbers can say where they come from."""
+    return {
+        "task": args.task,
+        "split": args.split,
+        "scenes": args.scenes,
+        "seed": args.seed,
+        "points": args.points,
+        "model": perceiver.runtime.model_name,
+        "runtime": perceiver.runtime.kind,
+        "device": perceiver.runtime.device,
+        **describe_machine(),
+    }
 
 
 def load_points(args: argparse.Namespace) -> Perceiver:
@@ -85,9 +115,11 @@ def _print_table(result: dict[str, Any], title: str) -> None:
 
     nested = all(isinstance(value, dict) for value in result.values())
     rows = result if nested else {"": result}
-    table = Table("", *next(iter(rows.values())), title=title)
+    first = next(iter(rows.values()))
+    columns = [name for name, value in first.items() if not isinstance(value, list)]
+    table = Table("", *columns, title=title)
     for name, numbers in rows.items():
-        table.add_row(name, *(_written(value) for value in numbers.values()))
+        table.add_row(name, *(_written(numbers[column]) for column in columns))
     Console().print(table)
 
 

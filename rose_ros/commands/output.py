@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from rose_ros.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from rose_ros.perception.perceiver import Perceiver
 
@@ -57,6 +62,37 @@ def write_json(value: Any, path: Path | None = None) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def write_image(image: NDArray[np.uint8], path: Path) -> None:
+    """Write an RGB image (height, width, 3) in the format of the file's ending.
+
+    Raises ``DataError`` when there is no such format.
+    """
+    import cv2
+    import numpy as np
+
+    try:
+        done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
+    except cv2.error:
+        done = False
+    if not done:
+        raise DataError(f"cannot write {path}; end its name in .png or .jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.tobytes())
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the processor's kind and how many of its cores this process may use."""
+    kind = platform.machine()
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text(encoding="utf-8").splitlines() if info.is_file() else ():
+        if line.startswith("model name"):
+            kind = line.partition(":")[2].strip()
+            break
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    return {"cpu": kind, "cores": cores or 1}
 
 
 def make_folder(folder: Path) -> None:

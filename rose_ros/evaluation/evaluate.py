@@ -15,13 +15,14 @@ from rose_ros.data.tabletop.vocabulary import SPLITS
 from rose_ros.data.views import LabelledView
 from rose_ros.data.words import is_novel
 from rose_ros.errors import DataError
+from rose_ros.evaluation.calibration import collect, measure_all
 from rose_ros.evaluation.corrector import apply_correction
 from rose_ros.evaluation.metrics import FindScores, RefineScores, SegmentScores
 from rose_ros.model.prompts import find_prompt
 from rose_ros.perception.masks import instance_image
 from rose_ros.perception.perceiver import Perceiver
 
-TASKS = ("segment", "find", "refine")
+TASKS = ("segment", "find", "refine", "calibration")
 #: Rendered size in pixels.
 HEIGHT, WIDTH = 240, 320
 #: Descriptions looked for in each scene.
@@ -44,7 +45,12 @@ def evaluate(
     ``progress`` is called with (scenes done, all scenes). Raises ``DataError`` for an unknown task
     or split, or a number of scenes below 1.
     """
-    tasks = {"segment": evaluate_segment, "find": evaluate_find, "refine": evaluate_refine}
+    tasks = {
+        "segment": evaluate_segment,
+        "find": evaluate_find,
+        "refine": evaluate_refine,
+        "calibration": evaluate_calibration,
+    }
     if task not in tasks:
         raise DataError(f"task {task!r} is unknown; choose from {', '.join(TASKS)}")
     return tasks[task](perceiver, split, scenes, seed, progress)
@@ -59,7 +65,7 @@ def evaluate_segment(
     the other names in those scenes say nothing about openness.
     """
     scores, seconds = SegmentScores(), 0.0
-    for index, scene in enumerate(_rendered(split, scenes, seed, progress)):
+    for index, scene in enumerate(rendered(split, scenes, seed, progress)):
         if index == 0:
             perceiver.segment(scene.image)  # the first pass also pays for what is set up once
         start = time.perf_counter()
@@ -85,7 +91,7 @@ def evaluate_find(
 ) -> Result:
     """Return ciou, giou, n_acc and scenes, over ``DESCRIPTIONS`` descriptions in each scene."""
     scores = FindScores()
-    for index, scene in enumerate(_rendered(split, scenes, seed, progress)):
+    for index, scene in enumerate(rendered(split, scenes, seed, progress)):
         view = LabelledView.from_scene(scene)
         rng = np.random.default_rng(seed + index)
         encoding = perceiver.encode(scene.image)
@@ -108,7 +114,7 @@ def evaluate_refine(
     not use. The previous masks are made up (``rose_ros.data.corrections``), not the model's own.
     """
     scores = {kind: RefineScores() for kind in KINDS}
-    for index, scene in enumerate(_rendered(split, scenes, seed, progress)):
+    for index, scene in enumerate(rendered(split, scenes, seed, progress)):
         view = LabelledView.from_scene(scene)
         rng = np.random.default_rng(seed + index)
         encoding = perceiver.encode(scene.image)
@@ -124,7 +130,21 @@ def evaluate_refine(
     return {kind: score.result() for kind, score in scores.items()}
 
 
-def _rendered(split: str, scenes: int, seed: int, progress: Progress | None) -> Iterator[Scene]:
+def evaluate_calibration(
+    perceiver: Perceiver, split: str, scenes: int, seed: int, progress: Progress | None = None
+) -> Result:
+    """Return how far the published scores are probabilities, for "objectness" and "name".
+
+    Each has ece (expected calibration error), ece_uncalibrated, brier, mean_score, rate, n and
+    bins (``rose_ros.evaluation.calibration``).
+    """
+    collected = collect(perceiver, rendered(split, scenes, seed, progress))
+    return dict(measure_all(collected, perceiver.calibration))
+
+
+def rendered(
+    split: str, scenes: int, seed: int, progress: Progress | None = None
+) -> Iterator[Scene]:
     """Yield the scenes, rendered between the passes so that timings have the machine alone."""
     if split not in SPLITS:
         raise DataError(f"split {split!r} is unknown; choose from {', '.join(SPLITS)}")

@@ -76,7 +76,8 @@ class Committer:
         for i, mask in enumerate(self._perceiver.masks(record.encoding, added)):
             shape = measure(mask, (0, 0), *mask.shape)
             if shape is not None:
-                segments.append(make_segment(added, i, shape, segment_id=ids[i]))
+                score = self._perceiver.score(added.objectness[i])
+                segments.append(make_segment(added, i, shape, score, segment_id=ids[i]))
         return segments
 
     def _begin_tracks(self, record: Record, change: Change) -> list[Track]:

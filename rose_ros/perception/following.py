@@ -233,7 +233,7 @@ class FrameFollower:
             alternatives=track.alternatives(self._options.tracker.alternatives),
             label_source=track.label_source,
             revision=track.revision,
-            score=seen.objectness,
+            score=self._perceiver.score(seen.objectness),
             mask_quality=seen.quality,
             mask=shape.mask,
             area=shape.area,

@@ -26,7 +26,8 @@ from rose_ros.perception.selection import (
     keep_distinct,
     pick_candidates,
 )
-from rose_ros.runtime.base import Encoding, Runtime
+from rose_ros.runtime.base import Encoding, RegionName, Runtime
+from rose_ros.runtime.calibration import Calibration
 
 #: Bytes of a published name.
 MAX_NAME_BYTES = 128
@@ -35,13 +36,20 @@ MAX_NAME_BYTES = 128
 class Perceiver:
     """The model's passes with the choice of what counts as a segment; keeps no state of frames.
 
-    ``inference_seconds`` counts the time spent inside the runtime since it was made.
+    ``inference_seconds`` counts the time spent inside the runtime since it was made. Thresholds
+    and ranks go by the model's own objectness; what is published goes by ``calibration``.
     """
 
-    def __init__(self, runtime: Runtime, options: PerceiverOptions | None = None) -> None:
-        """Use ``runtime``, which one thread owns."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        options: PerceiverOptions | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Use ``runtime``, which one thread owns, with the calibration of its checkpoint."""
         self.runtime = runtime
         self.options = options or PerceiverOptions()
+        self.calibration = runtime.calibration if calibration is None else calibration
         self.inference_seconds = 0.0
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
@@ -116,7 +124,7 @@ class Perceiver:
         return found.take(drop_fragments(found, encoding.content, self.options))
 
     def with_names(self, encoding: Encoding, detections: Detections) -> Detections:
-        """Return the detections with names, all asked for as one batch."""
+        """Return the detections with names, all asked for as one batch, and calibrated scores."""
         if not len(detections):
             return detections
         start = time.perf_counter()
@@ -127,8 +135,12 @@ class Perceiver:
             detections.quality,
             detections.logits,
             detections.embeddings,
-            tuple(names),
+            tuple(RegionName(n.text, self.calibration.name(n.score)) for n in names),
         )
+
+    def score(self, objectness: float) -> float:
+        """Return the calibrated probability that a detection is one thing, in [0, 1]."""
+        return self.calibration.objectness(float(objectness))
 
     def masks(self, encoding: Encoding, detections: Detections) -> NDArray[np.bool_]:
         """Return the masks, bool (n, height, width); they may overlap."""
@@ -143,7 +155,8 @@ class Perceiver:
         )
         for i, shape in enumerate(shapes):
             if shape is not None:
-                segments.append(make_segment(detections, i, shape))
+                score = self.score(detections.objectness[i])
+                segments.append(make_segment(detections, i, shape, score))
         return segments
 
 
@@ -158,6 +171,7 @@ def make_segment(
     detections: Detections,
     index: int,
     shape: Shape,
+    score: float,
     *,
     segment_id: int = 0,
     label: Label | None = None,
@@ -165,7 +179,7 @@ def make_segment(
     source: LabelSource = LabelSource.FROM_MODEL,
     revision: int = 0,
 ) -> Segment:
-    """Put a detection, its shape and what a tracker knows about it together."""
+    """Put a detection, its shape, score and what a tracker knows about it together."""
     if label is None:
         name = detections.names[index]
         label = Label(clean_name(name.text), float(name.score))
@@ -175,7 +189,7 @@ def make_segment(
         alternatives=tuple(alternatives),
         label_source=source,
         revision=revision,
-        score=float(detections.objectness[index]),
+        score=score,
         mask_quality=float(detections.quality[index]),
         mask=shape.mask,
         area=shape.area,

@@ -69,7 +69,7 @@ class Segment:
     """One instance in one frame.
 
     id: stable while tracked, unique in the session; 0 = untracked.
-    score: objectness in [0, 1]; mask_quality: predicted IoU in [0, 1].
+    score: probability that it is one thing [0, 1]; mask_quality: predicted IoU in [0, 1].
     area: pixels; anchor: (x, y) pixels, a point inside the mask; truncated: touches the border.
     embedding: the category embedding, float32 (language_width,), for tracking.
     """

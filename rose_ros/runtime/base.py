@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rose_ros.runtime.calibration import Calibration
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -90,6 +92,8 @@ class Runtime(ABC):
     model_name: str
     #: where it runs, e.g. "cpu" or "cuda:0"
     device: str
+    #: what turns this model's scores into probabilities; its four calls give them as they are
+    calibration: Calibration = Calibration()
 
     @abstractmethod
     def encode(self, image: NDArray[np.uint8]) -> Encoding:

@@ -22,6 +22,7 @@ class CheckedRuntime(Runtime):
         self.kind = runtime.kind
         self.model_name = runtime.model_name
         self.device = runtime.device
+        self.calibration = runtime.calibration
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         """Encode an RGB image (height, width, 3)."""

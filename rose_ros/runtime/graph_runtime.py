@@ -14,6 +14,7 @@ from rose_ros.errors import ModelError
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.calibration import read_calibration
 from rose_ros.runtime.manifest import FOLDER, check_graphs
 
 Array = NDArray[Any]
@@ -39,6 +40,7 @@ class GraphRuntime(Runtime):
         self.model_name = folder.name
         self._folder = graphs
         self._processor = RoseProcessor.from_pretrained(folder)
+        self.calibration = read_calibration(folder)
         self._centres = _centres(self._processor.config.grid)
         try:
             self._manifest = check_graphs(folder, graphs)

@@ -17,6 +17,7 @@ from rose_ros.model.modeling import ImageEncoding
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.calibration import read_calibration
 
 Array = NDArray[Any]
 
@@ -37,6 +38,7 @@ class TorchRuntime(Runtime):
         self.device = _choose_device(device)
         self.model_name = folder.name
         self._processor = RoseProcessor.from_pretrained(folder)
+        self.calibration = read_calibration(folder)
         self._model = load_model(folder)
         nn.Module.to(self._model, self.device)
         self._centres = self._model.centres.cpu().numpy()
