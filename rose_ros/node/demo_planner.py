@@ -28,13 +28,16 @@ _PAUSE = 1.0
 _AFTERWARDS = 4.0
 #: s: for the callbacks that run when the process ends.
 _STOP_SECONDS = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the demo's planner; exit code 0 only if everything was right."""
     given = sys.argv if args is None else args
     options = _parse(remove_ros_args(given)[1:])
-    # A signal interrupts this thread, in the middle of whatever it waits for, and no other.
+    # A signal interrupts this thread, in the middle of whatever it waits for, and no other; and
+    # nothing that is half made or half destroyed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     planner = Planner()
@@ -42,6 +45,7 @@ def main(args: list[str] | None = None) -> int:
     console = Console()
     report = Report(console, options.out)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         with Live(
             get_renderable=lambda: live_table(planner),
             console=console,
@@ -55,8 +59,7 @@ def main(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         report.say("stopped")
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if spinner.stop(_STOP_SECONDS):
             planner.destroy_node()
         try_shutdown()

@@ -16,42 +16,43 @@ import time
 from collections import Counter
 from pathlib import Path
 
-#: What to run, and what it says when it can be interrupted; before that Python still imports.
+FAKE = str(Path(__file__).resolve().parents[1] / "node" / "fake_perception.py")
 PROGRAMS = {
-    "camera": (
-        ["-m", "rose_ros.node.camera_node", "--ros-args", "-p", "frames:=5", "-p", "speed:=10.0"],
-        "world ",
-    ),
-    "perception": (["-m", "rose_ros.node.perception_node", "--ros-args"], ""),
-    "planner": (["-m", "rose_ros.node.demo_planner", "--seconds", "30", "--ros-args"], ""),
+    "camera": ["-m", "rose_ros.node.camera_node", "--ros-args", "-p", "frames:=5"],
+    "perception": ["-m", "rose_ros.node.perception_node", "--ros-args"],
+    "scripted": [FAKE, "--ros-args", "-p", "model:=fake:load=1.5"],
+    "planner": ["-m", "rose_ros.node.demo_planner", "--seconds", "30", "--ros-args"],
 }
-#: s: until a node without a word of its own has imported what it needs; then how long to wait.
-IMPORT_SECONDS = 60.0
-END_SECONDS = 40.0
+#: s: for Python to import everything, and for the process to end.
+START_SECONDS = 120.0
+END_SECONDS = 60.0
 
 
-def ready(process: subprocess.Popen[bytes], log: Path, word: str) -> bool:
-    """Wait until the process says ``word``, or handles SIGINT itself when that is ""."""
-    end = time.monotonic() + IMPORT_SECONDS
+def ready(process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the process has handlers of its own for signals; before, Python still imports."""
+    end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        if word and word in log.read_text(errors="replace"):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(next(s for s in status.splitlines() if s.startswith("SigCgt")).split()[1], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
             return True
-        if not word and "rclpy" in Path(f"/proc/{process.pid}/maps").read_text():
-            return True
-        time.sleep(0.02)
+        time.sleep(0.005)
     return False
 
 
 def interrupt(name: str, longest: float, folder: Path) -> tuple[str, str]:
     """Run once; return what happened and the output."""
-    command, word = PROGRAMS[name]
     log = folder / "output.txt"
     environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], stdout=output, stderr=output, env=environment, cwd=folder
+            [sys.executable, *PROGRAMS[name]],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=folder,
         )
-        if not ready(process, log, word):
+        if not ready(process):
             process.kill()
             process.wait()
             return "did not start", log.read_text(errors="replace")

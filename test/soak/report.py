@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ def per_minute(measured: Measured) -> list[float]:
 def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     """Write ``report.json`` and ``report.svg``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / "report.json").write_text(json.dumps(without_nan(result), indent=2) + "\n")
     memory = np.array(measured.memory, float).reshape(-1, 2)
     # One dot for about every five seconds.
     steps = np.linspace(0.0, measured.seconds, max(2, int(measured.seconds / 5)) + 1)
@@ -118,6 +119,15 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     )
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="340">{panels}</svg>\n'
     (folder / "report.svg").write_text(svg)
+
+
+def without_nan(value: Any) -> Any:
+    """Return what JSON can say: null where nothing was measured."""
+    if isinstance(value, dict):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _at(points: Sequence[tuple[float, float]], moment: float) -> float:
