@@ -95,11 +95,12 @@ class Limits:
         return problems
 
 
-#: By the precision of the engine. float32 differs in the order of sums alone.
+#: By the precision of the engine. float32 differs in the order of sums alone; the others are about
+#: five times what ONNX Runtime shows for rose-tiny with the same graphs.
 LIMITS = {
     "float32": Limits(1e-3, 1e-3, 0.99, 0.99, 0.0),
-    "float16": Limits(0.02, 0.02, 0.9, 0.98, 0.01),
-    "bfloat16": Limits(0.08, 0.08, 0.8, 0.97, 0.01),
+    "float16": Limits(0.01, 0.01, 0.95, 0.99, 0.01),
+    "bfloat16": Limits(0.06, 0.04, 0.85, 0.97, 0.01),
 }
 
 #: Outputs that are probabilities, compared as such.

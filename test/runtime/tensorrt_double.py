@@ -132,6 +132,8 @@ class World:
 
 
 class ITensor:
+    name = ""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -175,15 +177,16 @@ class ITimingCache:
 
 
 class IBuilderConfig:
+    builder_optimization_level = 3
+    max_aux_streams = -1
+    progress_monitor: Any = None
+
     def __init__(self, world: World, logger: ILogger) -> None:
         self._world, self._logger = world, logger
         self._profiles: list[IOptimizationProfile] = []
         self._flags = {BuilderFlag.TF32}
         self._pools: dict[MemoryPoolType, int] = {}
         self._cache: ITimingCache | None = None
-        self.builder_optimization_level = 3
-        self.max_aux_streams = -1
-        self.progress_monitor: Any = None
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
         self._pools[pool] = pool_size
