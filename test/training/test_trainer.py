@@ -69,9 +69,9 @@ def test_all_stages_run_and_the_export_loads(out: Path, tmp_path: Path) -> None:
     same = load_model(tmp_path / "same").state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(same[name], value, msg=name)
-    curves = (out / "curve.csv").read_text()
     assert json.loads((out / "last" / "progress.json").read_text())["stage"] == "converse"
-    assert curves == "" or curves.startswith("points")
+    # Curves are means over twenty steps; these stages were shorter.
+    assert (out / "curve.csv").read_text() == ""
 
 
 def test_a_killed_run_goes_on_where_it_was(out: Path, tmp_path: Path, scenes: Path) -> None:
