@@ -85,6 +85,22 @@ class RegionEmbedding(nn.Module):
         normalised; masks: (batch, n, any, any) in [0, 1]; shape_only: bool (batch, n), regions
         that keep nothing but outline and focal crop.
         """
+        look, shape = self._evidence(category, patches, embedding, image, masks)
+        if shape_only is not None:
+            look = look * ~shape_only.unsqueeze(-1)
+        return self.out(self.activation(look + shape))
+
+    def with_shapes(
+        self, category: Tensor, patches: Tensor, embedding: Tensor, image: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Make region tokens and those of the shapes alone, (batch, n, width) each."""
+        look, shape = self._evidence(category, patches, embedding, image, masks)
+        return self.out(self.activation(look + shape)), self.out(self.activation(shape))
+
+    def _evidence(
+        self, category: Tensor, patches: Tensor, embedding: Tensor, image: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what regions look like and what shape they have, (batch, n, width) each."""
         pooled, sam = pool(patches, masks), pool(embedding, masks)
         centres, extent = windows(masks)
         window = sample_image(embedding, window_grid(centres, extent, WINDOW)).flatten(2)
@@ -95,14 +111,12 @@ class RegionEmbedding(nn.Module):
             window, outline = torch.zeros_like(window), torch.zeros_like(outline)
         elif self.evidence == "pooled":
             category = torch.zeros_like(category)
-        hidden = self.hidden(self.norm(torch.cat([category, pooled, sam], dim=-1)))
-        hidden = hidden + self.window(self.window_norm(window))
-        if shape_only is not None:
-            hidden = hidden * ~shape_only.unsqueeze(-1)
-        hidden = hidden + self.outline(outline)
+        look = self.hidden(self.norm(torch.cat([category, pooled, sam], dim=-1)))
+        look = look + self.window(self.window_norm(window))
+        shape = self.outline(outline)
         if self.focal is not None and self.evidence != "category":
-            hidden = hidden + self.focal(image, masks)
-        return self.out(self.activation(hidden))
+            shape = shape + self.focal(image, masks)
+        return look, shape
 
 
 def pool(features: Tensor, masks: Tensor) -> Tensor:

@@ -255,11 +255,22 @@ class RoseModel(PreTrainedModel):
         over the model's square; shape_only: bool (batch, n), regions named by their shape alone
         (training). Returns (batch, n, llm_width).
         """
+        evidence = self._region_evidence(encoding, category_embeddings, masks)
+        return self.region_embedding(*evidence, shape_only)
+
+    def region_and_shape_tokens(
+        self, encoding: ImageEncoding, category_embeddings: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Make the tokens of the regions and those of their shapes alone; as ``region_tokens``."""
+        evidence = self._region_evidence(encoding, category_embeddings, masks)
+        return self.region_embedding.with_shapes(*evidence)
+
+    def _region_evidence(
+        self, encoding: ImageEncoding, category_embeddings: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         side = self.config.patches_per_side
         patches = encoding.patches.transpose(1, 2).unflatten(2, (side, side))
-        return self.region_embedding(
-            category_embeddings, patches, encoding.embedding, encoding.image, masks, shape_only
-        )
+        return category_embeddings, patches, encoding.embedding, encoding.image, masks
 
     def name_hidden(self, region_tokens: Tensor, input_ids: Tensor, dropped: Tensor) -> Tensor:
         """Run the naming instruction over regions (training).

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rose_ros.errors import ImageError, ModelError
+from rose_ros.model.prompts import KIND_PROMPT
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -166,6 +167,16 @@ class RoseProcessor:
     def name_prompt_ids(self) -> NDArray[np.int64]:
         """Tokenise the naming instruction to (tokens,); it holds one region token."""
         return self.encode_text(self.config.name_prompt)[0]
+
+    def kind_prompt_ids(self) -> NDArray[np.int64]:
+        """Return the tokens (length,) that ask for a region's noun by its shape alone."""
+        ids: NDArray[np.int64] = self.encode_text(KIND_PROMPT)[0]
+        return ids
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the longest question about a region."""
+        return max(len(self.name_prompt_ids()), len(self.kind_prompt_ids()))
 
     def decode_name(self, ids: NDArray[np.int64]) -> str:
         """Turn generated tokens (n,) into text, as it is: whoever publishes it cleans it."""

@@ -80,6 +80,18 @@ class RegionName:
     score: float
 
 
+def compose(answer: RegionName, kind: RegionName) -> RegionName:
+    """Put the noun that the shape alone gives into a name: "red mug" and "kettle", "red kettle".
+
+    A name that was learned as a whole prefers the pairs of words it was learned with; asked apart,
+    the words are free of each other. Answers of one word ("table", "lid") stay as they are.
+    """
+    words, noun = answer.text.split(), kind.text.split()
+    if len(words) < 2 or not noun:
+        return answer
+    return RegionName(" ".join([*words[:-1], *noun]), answer.score * kind.score)
+
+
 class Runtime(ABC):
     """One model on one device.
 

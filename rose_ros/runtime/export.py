@@ -93,7 +93,7 @@ def _write_graphs(checkpoint: Path, folder: Path, precision: str, report: Progre
     processor = RoseProcessor.from_pretrained(checkpoint)
     graphs = build_graphs(
         model,
-        prompt_tokens=len(processor.name_prompt_ids()),
+        prompt_tokens=processor.prompt_tokens,
         name_tokens=processor.config.max_name_tokens,
     )
     described = {}

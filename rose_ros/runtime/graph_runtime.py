@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from rose_ros.errors import ModelError
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.base import (
+    Candidates,
+    DecodedMasks,
+    Encoding,
+    RegionName,
+    Runtime,
+    compose,
+)
 from rose_ros.runtime.calibration import read_calibration
 from rose_ros.runtime.manifest import FOLDER, check_graphs
 
@@ -118,22 +125,29 @@ class GraphRuntime(Runtime):
         if not len(logits):
             return []
         own = {"category_embeddings": category_embeddings[None], "logits": logits[None]}
-        regions = self._call("region", {**encoding.features, **own})["regions"]
-        ids, scores = self._answer(regions[0])
+        found = self._call("region", {**encoding.features, **own})
+        names = self._names(found["regions"][0], self._processor.name_prompt_ids())
+        if "shapes" not in found:
+            return names
+        kinds = self._names(found["shapes"][0], self._processor.kind_prompt_ids())
+        return [compose(*pair) for pair in zip(names, kinds, strict=True)]
+
+    def _names(self, regions: Any, prompt: Array) -> list[RegionName]:
+        """Answer one question about regions (n, width)."""
+        ids, scores = self._answer(regions, prompt)
         return [
             RegionName(self._processor.decode_name(row), float(score))
             for row, score in zip(ids, scores, strict=True)
         ]
 
-    def _answer(self, regions: Any) -> tuple[Array, Array]:
-        """Answer greedily for regions (n, width), all in one batch.
+    def _answer(self, regions: Any, prompt: Array) -> tuple[Array, Array]:
+        """Answer a prompt (length,) greedily for regions (n, width), all in one batch.
 
         Returns token ids (n, most), filled up with the end token, and the mean probability (n,)
         of the tokens up to and including the end.
         """
         count, most = len(regions), self._processor.config.max_name_tokens
         end = self._manifest.end_token_id
-        prompt = self._processor.name_prompt_ids()
         cache = self._empty_cache(count)
         ids = np.full((count, most), end, np.int64)
         total, length = np.zeros(count, np.float32), np.zeros(count, np.float32)

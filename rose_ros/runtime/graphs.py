@@ -142,7 +142,7 @@ class DecodeGraph(nn.Module):
 
 
 class RegionGraph(nn.Module):
-    """Mask logits and category embeddings to region tokens."""
+    """Mask logits and category embeddings to region tokens and, with a focal part, shape tokens."""
 
     def __init__(self, model: RoseModel) -> None:
         super().__init__()
@@ -155,16 +155,17 @@ class RegionGraph(nn.Module):
         pixel_values: Tensor,
         category_embeddings: Tensor,
         logits: Tensor,
-    ) -> Tensor:
-        """(1, n, width) and (1, n, decoded_size, decoded_size) -> (1, n, width)."""
+    ) -> tuple[Tensor, ...]:
+        """(1, n, width) and (1, n, decoded_size, decoded_size) -> once or twice (1, n, width)."""
         side = self.model.config.patches_per_side
-        return self.model.region_embedding(
+        tokens = self.model.region_embedding.with_shapes(
             category_embeddings,
             patches.transpose(1, 2).unflatten(2, (side, side)),
             embedding,
             pixel_values,
             logits.sigmoid(),
         )
+        return tokens if self.model.config.focal else tokens[:1]
 
 
 class NameGraph(nn.Module):
@@ -205,7 +206,7 @@ class NameGraph(nn.Module):
 def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> list[Graph]:
     """Cut a model into its graphs, with examples of the right shapes.
 
-    prompt_tokens, name_tokens: of the naming instruction and of the longest name; together the
+    prompt_tokens, name_tokens: of the longest question and of the longest name; together the
     capacity of the naming cache. Example sizes of dynamic dimensions are all different and above
     1, because the exporter takes equal ones for the same and 1 for a constant.
     """
@@ -275,7 +276,7 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
                 "category_embeddings": torch.randn(1, regions, width),
                 "logits": torch.randn(1, regions, config.decoded_size, config.decoded_size),
             },
-            ("regions",),
+            ("regions", "shapes") if config.focal else ("regions",),
             {"category_embeddings": {1: n}, "logits": {1: n}},
         ),
         Graph(

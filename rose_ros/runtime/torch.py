@@ -16,7 +16,14 @@ from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import ImageEncoding
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.base import (
+    Candidates,
+    DecodedMasks,
+    Encoding,
+    RegionName,
+    Runtime,
+    compose,
+)
 from rose_ros.runtime.calibration import read_calibration
 
 Array = NDArray[Any]
@@ -43,6 +50,7 @@ class TorchRuntime(Runtime):
         nn.Module.to(self._model, self.device)
         self._centres = self._model.centres.cpu().numpy()
         self._name_prompt = self._tensor(self._processor.name_prompt_ids())
+        self._kind_prompt = self._tensor(self._processor.kind_prompt_ids())
 
     @property
     def point_prompt(self) -> NDArray[np.float32]:
@@ -111,13 +119,19 @@ class TorchRuntime(Runtime):
     ) -> list[RegionName]:
         if not len(logits):
             return []
-        regions = self._model.region_tokens(
-            encoding.features,
-            self._tensor(category_embeddings)[None],
-            self._tensor(logits)[None].sigmoid(),
-        )[0]
-        limit = self._processor.config.max_name_tokens
-        ids, scores = self._model.name(regions, self._name_prompt, limit)
+        features: ImageEncoding = encoding.features
+        category = self._tensor(category_embeddings)[None]
+        masks = self._tensor(logits)[None].sigmoid()
+        regions, shapes = self._model.region_and_shape_tokens(features, category, masks)
+        names = self._answer(regions[0], self._name_prompt)
+        if not self._model.config.focal:
+            return names
+        kinds = self._answer(shapes[0], self._kind_prompt)
+        return [compose(*pair) for pair in zip(names, kinds, strict=True)]
+
+    def _answer(self, regions: torch.Tensor, prompt: torch.Tensor) -> list[RegionName]:
+        """Answer one question about regions (n, width)."""
+        ids, scores = self._model.name(regions, prompt, self._processor.config.max_name_tokens)
         return [
             RegionName(self._processor.decode_name(row), float(score))
             for row, score in zip(ids.cpu().numpy(), _numpy(scores), strict=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rose_ros.model.configuration import RoseConfig
-from rose_ros.model.heads import look, pool, windows
+from rose_ros.model.focal import sample_image, window_grid, windows
+from rose_ros.model.heads import pool
 from rose_ros.model.modeling import ImageEncoding, RoseModel
 
 PATCHES, SUPER_PATCHES = 36, 9
@@ -163,7 +164,7 @@ def test_a_window_is_where_the_mask_is() -> None:
     centres, extent = windows(masks)
     torch.testing.assert_close(centres[0, 0], torch.tensor([55 / 80, 30 / 80]))
     assert 10 / 80 < extent.item() < 15 / 80
-    seen = look(masks, centres, extent, 8).reshape(8, 8)
+    seen = sample_image(masks, window_grid(centres, extent, 8)).reshape(8, 8)
     assert seen[3:5, 3:5].min() == 1.0
     assert seen[:, 0].max() < 0.5
 
