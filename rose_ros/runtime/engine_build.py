@@ -123,7 +123,7 @@ class _Build:
             self.manifest.graphs,
             regions=options.regions,
             most_text=processor.config.max_text_tokens,
-            prompt_tokens=len(processor.name_prompt_ids()),
+            prompts=_prompt_lengths(processor, self.manifest),
         )
         self.machine = gpu.describe(library.version)
         self.source = source_digest(self.manifest)
@@ -265,6 +265,14 @@ def _find_graphs(checkpoint: Path) -> Path:
     """Return the graphs beside a checkpoint, else those in the cache, exported if need be."""
     beside = checkpoint / FOLDER
     return beside if (beside / FILE).is_file() else ensure_graphs(checkpoint)
+
+
+def _prompt_lengths(processor: RoseProcessor, manifest: Manifest) -> set[int]:
+    """Return how many tokens the questions about a region have that are asked of this model."""
+    lengths = {len(processor.name_prompt_ids())}
+    if "shapes" in manifest.graphs["region"]["outputs"]:
+        lengths.add(len(processor.kind_prompt_ids()))
+    return lengths
 
 
 def _check(checkpoint: Path, graphs: Path) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rose_ros.errors import EngineError
@@ -16,14 +16,15 @@ _USUAL_TEXT = 8
 
 
 def make_profiles(
-    graphs: Mapping[str, Any], *, regions: tuple[int, ...], most_text: int, prompt_tokens: int
+    graphs: Mapping[str, Any], *, regions: tuple[int, ...], most_text: int, prompts: Iterable[int]
 ) -> dict[str, tuple[Profile, ...]]:
     """Return the profiles of every graph; one without dynamic dimensions has one, empty.
 
     A profile holds one size of batch of regions, so that its kernels are made for it and its
-    addresses can be recorded; names have two each, for their prompt and for one more word. Text
-    may have any length up to ``most_text``.
+    addresses can be recorded; names have one for each length of ``prompts``, in tokens, and one for
+    one more word. Text may have any length up to ``most_text``.
     """
+    lengths = set(prompts)
     sizes: dict[str, list[tuple[dict[str, int], ...]]] = {
         "encode": [_fixed({})],
         "perceive": [({"text": 1}, {"text": min(_USUAL_TEXT, most_text)}, {"text": most_text})],
@@ -32,7 +33,7 @@ def make_profiles(
         "name": [
             _fixed({"regions": count, "tokens": tokens})
             for count in regions
-            for tokens in sorted({1, prompt_tokens})
+            for tokens in sorted({1, *lengths})
         ],
     }
     return {
