@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import time
 from dataclasses import dataclass
@@ -203,6 +204,18 @@ def test_phrasings_are_many_and_kept_apart() -> None:
         for key in keys:
             assert len(set(TRAINING[key])) == len(TRAINING[key]), key
             assert not set(TRAINING[key]) & set(HELD_OUT[key]), key
+
+
+def test_no_phrasing_of_the_evaluation_is_one_of_training_in_other_clothes() -> None:
+    """Not under another key, with another slot, in capitals or with other signs either."""
+
+    def bare(phrases: dict[str, tuple[str, ...]]) -> set[str]:
+        texts = [text for of_key in phrases.values() for text in of_key]
+        plain = [re.sub(r"[^a-z* ]", " ", re.sub(r"\{\w+\}", "*", text).lower()) for text in texts]
+        return {" ".join(text.split()) for text in plain}
+
+    assert not bare(TRAINING) & bare(HELD_OUT)
+    assert len(bare(HELD_OUT)) > 50
 
 
 def test_slots_are_the_same_in_training_and_evaluation() -> None:
