@@ -92,10 +92,9 @@ def measure(args: argparse.Namespace) -> int:
                 failed[name] = str(error)
             done(name)
     result = collect(findings, bench, before, time.monotonic() - start)
-    console = Console()
     # A table that goes into a file needs no line breaks for a narrow terminal.
-    width = console.width if console.is_terminal else _FILE_WIDTH
-    console.print(report.table(result, report.last_committed()), width=width)
+    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
+    console.print(report.table(result, report.last_committed()))
     for note in result["notes"]:
         print(note)
     for name, reason in failed.items():

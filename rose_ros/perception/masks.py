@@ -17,7 +17,7 @@ from rose_ros.perception.segments import RunMask, Segment
 #: Largest image whose masks are decoded, in pixels. Runs come from other machines.
 MAX_PIXELS = 50_000_000
 #: Boxes up to this many pixels give an exact anchor; larger ones are thinned out first.
-ANCHOR_PIXELS = 65_536
+ANCHOR_PIXELS = 16_384
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:

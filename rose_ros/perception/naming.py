@@ -62,7 +62,7 @@ class NameSchedule:
 
     The frames between two questions double with each answer that agrees with the label, up to a
     limit, and halve with each other one. They are powers of two, and so the tracks of a camera
-    are asked about in the same frames: a batch of names costs little more than one.
+    are asked about in the same frames: a batch of names costs less than one at a time.
     """
 
     def __init__(self) -> None:

@@ -159,7 +159,7 @@ def keep_distinct(
     good &= detections.quality >= options.quality_threshold
     order = np.argsort(-detections.scores, kind="stable")
     order = order[good[order]]
-    overlap = iou_matrix(masks[order], masks[order])
+    overlap = iou_matrix(masks[order], masks[order], options.duplicate_iou)
     kept: list[int] = []
     for i in range(len(order)):
         if not any(overlap[i, j] > options.duplicate_iou for j in kept):
