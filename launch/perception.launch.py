@@ -55,7 +55,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "runtime",
         default_value="",
-        description="What runs the network: auto, torch or onnx. Empty: as in params_file.",
+        description="What runs the network, or auto. Empty: as in params_file.",
     ),
     DeclareLaunchArgument(
         "device",

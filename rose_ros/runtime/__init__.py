@@ -13,7 +13,7 @@ from rose_ros.paths import find_model, model_folders
 if TYPE_CHECKING:
     from rose_ros.runtime.base import Runtime
 
-RUNTIMES = ("auto", "torch", "onnx", "tensorrt")
+RUNTIMES = ("auto", "torch", "onnx", "tensorrt", "tensorrt_or_onnx")
 
 #: Larger checkpoints are exported on request only, not because a CPU happens to be all there is.
 _LARGE_BYTES = 2 << 30
@@ -21,9 +21,7 @@ _LARGE_BYTES = 2 << 30
 _log = logging.getLogger(__name__)
 
 
-def create_runtime(
-    model: str | Path, *, runtime: str = "auto", device: str = "auto", fallback: bool = False
-) -> Runtime:
+def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "auto") -> Runtime:
     """Open ``model`` (a folder, or the name of a shipped model) with the runtime asked for.
 
     ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". "auto" takes ONNX Runtime on a
@@ -31,7 +29,8 @@ def create_runtime(
     checkpoint, else those in the cache, which are exported on first use
     (``rose_ros.runtime.cache``); for shipped and for large models only when "onnx" is asked for.
     Where no graphs can be had, "auto" takes PyTorch and says why.
-    With ``fallback``, ONNX Runtime stands in for "tensorrt" until there are engines that fit.
+    Engines are never built here: "tensorrt" says which command to run when none fit, and with
+    "tensorrt_or_onnx" ONNX Runtime stands in until they do.
     Raises ``ModelError``, ``EngineError``, ``ExportError`` or ``RuntimeUnavailableError``.
     """
     if runtime not in RUNTIMES:
@@ -40,7 +39,9 @@ def create_runtime(
         )
     checkpoint = find_model(model)
     if runtime == "tensorrt":
-        return _open_tensorrt_or_onnx(checkpoint, device, fallback)
+        return _open_tensorrt(checkpoint, device)
+    if runtime == "tensorrt_or_onnx":
+        return _open_tensorrt_or_onnx(checkpoint, device)
     if runtime == "auto" and _prefers_tensorrt(device):
         try:
             return _open_tensorrt(checkpoint, device)
@@ -125,13 +126,11 @@ def _open_tensorrt(checkpoint: Path, device: str) -> Runtime:
     return TensorRtRuntime(checkpoint, device=device)
 
 
-def _open_tensorrt_or_onnx(checkpoint: Path, device: str, fallback: bool) -> Runtime:
-    """Open engines; where they cannot run, ONNX Runtime on the CPU if that is allowed."""
+def _open_tensorrt_or_onnx(checkpoint: Path, device: str) -> Runtime:
+    """Open engines; where they cannot run, ONNX Runtime on the CPU."""
     try:
         return _open_tensorrt(checkpoint, device)
     except (EngineError, ModelError, RuntimeUnavailableError) as error:
-        if not fallback:
-            raise
         _log.warning("ONNX Runtime runs the network meanwhile: %s", error)
     return _open_onnx(checkpoint, "cpu", exports=True)
 

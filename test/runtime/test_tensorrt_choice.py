@@ -97,11 +97,11 @@ def test_onnx_runtime_stands_in_only_where_allowed(
     with pytest.raises(EngineError, match="run: python -m rose_ros build-engine"):
         create_runtime(exported, runtime="tensorrt")
     with caplog.at_level(logging.WARNING):
-        stand_in = create_runtime(exported, runtime="tensorrt", fallback=True)
+        stand_in = create_runtime(exported, runtime="tensorrt_or_onnx")
     assert (stand_in.kind, stand_in.device) == ("onnx", "cpu")
     assert "ONNX Runtime runs the network meanwhile: there are no engines" in caplog.text
     build(exported)
-    assert create_runtime(exported, runtime="tensorrt", fallback=True).kind == "tensorrt"
+    assert create_runtime(exported, runtime="tensorrt_or_onnx").kind == "tensorrt"
 
 
 # -- what is not there ----------------------------------------------------------------------------
