@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
+from scripted import Mask, ScriptedRuntime
 
 from rose_ros.cli import COMMANDS, main
 from rose_ros.commands.evaluate import SPLITS as OFFERED_SPLITS
@@ -20,56 +21,29 @@ from rose_ros.commands.evaluate import TASKS as OFFERED_TASKS
 from rose_ros.data.tabletop import render
 from rose_ros.data.tabletop.vocabulary import SPLITS
 from rose_ros.evaluation.evaluate import TASKS
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.base import RegionName
 
 SIDE = 64
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
 
-class ColourRuntime(Runtime):
+class ColourRuntime(ScriptedRuntime):
     """Finds what is red and what is blue, and calls it so; only red when the text says red."""
 
-    kind, model_name, device = "test", "colours", "cpu"
+    model_name, side = "colours", SIDE
 
-    def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-        return Encoding(*image.shape[:2], (1.0, 1.0), small)
+    def look(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return image
 
-    def perceive(
-        self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None
-    ) -> Candidates:
+    def meant(self, seen: Any, text: str, previous_mask: Mask | None) -> list[int]:
         wanted = [i for i, word in enumerate(("red", "blue")) if word in text or "every" in text]
-        found = [i for i in wanted if self._pixels(encoding, i).any()]
-        centres = [np.argwhere(self._pixels(encoding, i)).mean(axis=0)[::-1] / SIDE for i in found]
-        codes = np.eye(2, dtype=np.float32)[found].reshape(-1, 2)
-        return Candidates(
-            np.full(len(found), 0.9, np.float32),
-            np.array(centres, np.float32).reshape(-1, 2),
-            codes,
-            codes,
-        )
+        return [i for i in wanted if self.mask(seen, i).any()]
 
-    def decode(
-        self,
-        encoding: Encoding,
-        candidates: Candidates,
-        previous_mask: NDArray[np.bool_] | None = None,
-    ) -> DecodedMasks:
-        pixels = [self._pixels(encoding, int(i)) for i in candidates.mask_embeddings.argmax(axis=1)]
-        logits = np.array([np.where(p, 5.0, -5.0) for p in pixels], np.float32)
-        return DecodedMasks(logits.reshape(-1, SIDE, SIDE), np.full(len(pixels), 0.9, np.float32))
+    def mask(self, seen: Any, thing: int) -> Mask:
+        return (seen == np.array((RED, BLUE)[thing])).all(axis=-1)
 
-    def name(
-        self,
-        encoding: Encoding,
-        logits: NDArray[np.float32],
-        category_embeddings: NDArray[np.float32],
-    ) -> list[RegionName]:
-        return [RegionName(("red box", "blue box")[i], 0.8) for i in category_embeddings.argmax(1)]
-
-    @staticmethod
-    def _pixels(encoding: Encoding, colour: int) -> NDArray[np.bool_]:
-        return (encoding.features == np.array((RED, BLUE)[colour])).all(axis=-1)
+    def called(self, seen: Any, thing: int) -> RegionName:
+        return RegionName(("red box", "blue box")[thing], 0.8)
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scripted import Mask, ScriptedRuntime
 
 from rose_ros.data.corrections import KINDS, LEARNED, Correction, correct
 from rose_ros.data.tabletop import Scene, render
@@ -25,56 +25,35 @@ from rose_ros.evaluation.evaluate import (
 from rose_ros.model.prompts import EVERYTHING
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.selection import PerceiverOptions
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.base import RegionName, Runtime
 
 SIDE = 240
 Answer = Callable[[str], tuple[int, ...]]
 
 
-class KnowingRuntime(Runtime):
+class KnowingRuntime(ScriptedRuntime):
     """Knows the scene of every image; ``answer`` says which ids a text other than all means."""
 
-    kind, model_name, device = "test", "knowing", "cpu"
+    model_name, side = "knowing", SIDE
 
     def __init__(self, answer: Answer, name: Callable[[str], str] = str) -> None:
         self.scenes: dict[bytes, Scene] = {}
         self.answer = answer
         self.rename = name
 
-    def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        return Encoding(*image.shape[:2], (1.0, 1.0), self.scenes[image.tobytes()])
+    def look(self, image: NDArray[np.uint8]) -> Scene:
+        return self.scenes[image.tobytes()]
 
-    def perceive(
-        self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None
-    ) -> Candidates:
-        view = LabelledView.from_scene(encoding.features)
-        ids = tuple(view.extents) if text == EVERYTHING else self.answer(text)
-        codes = np.zeros((len(ids), 64), np.float32)
-        codes[np.arange(len(ids)), list(ids)] = 1.0
-        centres = [view.extents[i].centroid for i in ids]
-        centres = np.array(centres, np.float32).reshape(-1, 2) / (320, 240)
-        return Candidates(np.full(len(ids), 0.9, np.float32), centres, codes, codes)
+    def meant(self, seen: Scene, text: str, previous_mask: Mask | None) -> Sequence[int]:
+        everything = text == EVERYTHING
+        return tuple(LabelledView.from_scene(seen).extents) if everything else self.answer(text)
 
-    def decode(
-        self,
-        encoding: Encoding,
-        candidates: Candidates,
-        previous_mask: NDArray[np.bool_] | None = None,
-    ) -> DecodedMasks:
-        ids = candidates.mask_embeddings.argmax(axis=1)
-        small = cv2.resize(encoding.features.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-        logits = np.where(small[None] == ids[:, None, None], 8.0, -8.0).astype(np.float32)
-        return DecodedMasks(logits, np.full(len(ids), 0.9, np.float32))
+    def mask(self, seen: Scene, thing: int) -> Mask:
+        return seen.ids == thing
 
-    def name(
-        self,
-        encoding: Encoding,
-        logits: NDArray[np.float32],
-        category_embeddings: NDArray[np.float32],
-    ) -> list[RegionName]:
-        names = {obj.id: obj.name for obj in encoding.features.objects}
-        ids = category_embeddings.argmax(axis=1)
-        return [RegionName(self.rename(names[int(i)]), 0.9) for i in ids]
+    def called(self, seen: Scene, thing: int) -> RegionName:
+        names = {obj.id: obj.name for obj in seen.objects}
+        return RegionName(self.rename(names[thing]), 0.9)
 
 
 def nothing(text: str) -> tuple[int, ...]:
