@@ -34,6 +34,8 @@ from rose_ros.node.throttle import Throttle
 AnyImage: TypeAlias = Image | CompressedImage
 
 _WARNING_SECONDS = 5.0
+#: s: what is wrong with a connection stays so until somebody mends it.
+_CONNECTION_WARNING_SECONDS = 60.0
 #: s: compressed images are ignored while raw ones of the same camera are not older than this.
 _RAW_SECONDS = 1.0
 #: s: how often it is looked whether publishers came or went.
@@ -82,7 +84,9 @@ class Stream:
         self.connection = Connection()
         self._lock = threading.Lock()
         self._present = choose_reliability(asked, (), ReliabilityPolicy.BEST_EFFORT)
-        self._subscription: Subscription | None = self._subscribe()
+        self._subscription: Subscription | None = None
+        with self._lock:  # events of the subscription may come before there is one here
+            self._subscription = self._subscribe()
         self.review()
 
     def review(self) -> None:
@@ -137,6 +141,7 @@ class CameraInputs:
         self._timer: Timer | None = None
         self._last_raw: dict[str, float] = {}
         self._throttle = Throttle(_WARNING_SECONDS)
+        self._connection_throttle = Throttle(_CONNECTION_WARNING_SECONDS)
 
     def open(self, settings: Settings) -> None:
         """Subscribe to the topics of all cameras."""
@@ -199,7 +204,7 @@ class CameraInputs:
                 connection = join([stream.connection for stream in streams])
                 self._statistics.connected(camera, connection)
                 for problem in connection.problems:
-                    if self._throttle.allows(problem):
+                    if self._connection_throttle.allows(problem):
                         self._node.get_logger().warning(f"camera {camera}: {problem}")
 
     def _on_image(self, camera: str, data: bytes) -> None:
