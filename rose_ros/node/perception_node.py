@@ -43,6 +43,8 @@ from rose_ros.runtime.base import Runtime
 from rose_ros.srv import Find, Refine
 
 _OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+#: With the usual depth of 10 the eleventh request that comes at once is lost without a reply.
+_REQUEST_QOS = QoSProfile(depth=256, reliability=ReliabilityPolicy.RELIABLE)
 _OUTPUTS = (("segments", SegmentArray), ("overlay", Image), ("instances", Image))
 _WARNING_SECONDS = 5.0
 
@@ -78,11 +80,12 @@ class PerceptionNode(ResilientLifecycleNode):
         self._inputs = CameraInputs(self, self._statistics, self._worker.offer)
         self._spatial = SpatialOutputs(self)
         group = ReentrantCallbackGroup()
-        self.create_service(Refine, "refine", self._requests.refine, callback_group=group)
-        self.create_service(Find, "find", self._requests.find, callback_group=group)
-        self.create_service(
-            Trigger, "clear_refinements", self._requests.clear, callback_group=group
-        )
+        for kind, name, answer in (
+            (Refine, "refine", self._requests.refine),
+            (Find, "find", self._requests.find),
+            (Trigger, "clear_refinements", self._requests.clear),
+        ):
+            self.create_service(kind, name, answer, qos_profile=_REQUEST_QOS, callback_group=group)
         self.add_on_set_parameters_callback(self._review_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         self._clock_jumps = self.get_clock().create_jump_callback(

@@ -219,7 +219,10 @@ class Robot:
         """Call a service and return a function that waits for the reply."""
         client = self._clients.get(service)
         if client is None:
-            client = self._clients[service] = self.node.create_client(kind, service)
+            # As deep as the node's: a client loses the eleventh reply that comes at once.
+            qos = QoSProfile(depth=256, reliability=ReliabilityPolicy.RELIABLE)
+            client = self.node.create_client(kind, service, qos_profile=qos)
+            self._clients[service] = client
         assert client.wait_for_service(PATIENCE), f"no service {service}"
         future = client.call_async(request)
 
