@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,7 @@ def test_a_model_that_fails_on_everything_ends_the_process(robot: Any, start: An
         robot.show("red")
         send_until(robot, faulty(robot, RAISE), lambda: not process.running, "the node's end")
         assert process.wait() == 1, process.output
-        assert "the model failed on 5 frames in a row" in process.output
+        assert re.search(r"the model failed on \d+ frames in a row", process.output)
         assert "Traceback" not in process.output
 
 
