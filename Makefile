@@ -14,7 +14,7 @@ help:
 	@echo "make demo            camera, perception and planner for $(SECONDS) s; SECONDS=0: until Ctrl-C"
 	@echo "make test            ruff, mypy and pytest; ARGS=\"test/node -k refine\": only those tests"
 	@echo "make check           ruff and mypy only"
-	@echo "make bench           how long the steps of a frame take here"
+	@echo "make bench           how fast it is here, beside its targets; docs/performance.md"
 	@echo "make soak            3 cameras and a planner for $(MINUTES) min, with a report in soak/"
 	@echo "make setup           .venv with the pinned requirements; PYTHON=python3.12: with that one"
 	@echo "make build           setup, then the messages"

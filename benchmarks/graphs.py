@@ -1,8 +1,7 @@
-"""A checkpoint with ONNX graphs: shipped or cached ones, else exported for the benchmarks."""
+"""The ONNX graphs of a checkpoint, as the node takes them, and in eight bits."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from rose_ros.data.tabletop import render
 from rose_ros.errors import ModelError, RoseError
 from rose_ros.paths import find_model
 from rose_ros.runtime import create_runtime
-from rose_ros.runtime.manifest import FOLDER, GRAPHS, check_graphs
+from rose_ros.runtime.manifest import GRAPHS, check_graphs
 
-#: Where graphs are kept that were exported here.
+#: Where graphs in eight bits are kept.
 CACHE = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 #: Scenes that exported graphs are compared with PyTorch on; the benchmarks compare them again.
 _SCENES = 8
@@ -23,20 +22,10 @@ Report = Callable[[str, int, int], None]
 
 
 def with_graphs(model: str, report: Report) -> Path:
-    """Return a checkpoint folder whose network ONNX Runtime can run.
-
-    That is the model itself where its graphs are shipped or cached, else a copy with graphs.
-    """
+    """Return a checkpoint folder whose graphs are shipped or cached, exported if need be."""
     folder = find_model(model)
-    try:
-        create_runtime(folder, runtime="onnx").close()
-    except ModelError:
-        copy = CACHE / folder.name
-        if not _is_current(folder, copy / FOLDER):
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(FOLDER))
-            _export(copy, copy / FOLDER, "float32", report)
-        return copy
+    report("graphs of the model, exported on first use", 0, 1)
+    create_runtime(folder, runtime="onnx").close()
     return folder
 
 
@@ -44,7 +33,7 @@ def eight_bits(model: Path, report: Report) -> Path:
     """Return the folder of the model's graphs in eight bits; raises ``BenchmarkError``."""
     graphs = CACHE / f"{model.name}-int8"
     if not _is_current(model, graphs):
-        _export(model, graphs, "int8", report)
+        _export(model, graphs, report)
     return graphs
 
 
@@ -57,7 +46,7 @@ def _is_current(model: Path, graphs: Path) -> bool:
     return True
 
 
-def _export(model: Path, graphs: Path, precision: str, report: Report) -> None:
+def _export(model: Path, graphs: Path, report: Report) -> None:
     from rose_ros.runtime.export import export
 
     total = len(GRAPHS) + _SCENES
@@ -65,10 +54,10 @@ def _export(model: Path, graphs: Path, precision: str, report: Report) -> None:
 
     def progress(step: str, done: int) -> None:
         before = len(GRAPHS) if step == "compare" else 0
-        report(f"exporting graphs, {precision}", before + done, total)
+        report("exporting graphs in eight bits", before + done, total)
 
     graphs.parent.mkdir(parents=True, exist_ok=True)
     try:
-        export(model, graphs, images, progress, precision=precision)
+        export(model, graphs, images, progress, precision="int8")
     except RoseError as error:
-        raise BenchmarkError(f"no graphs of {model.name} in {precision}: {error}") from error
+        raise BenchmarkError(f"no graphs of {model.name} in eight bits: {error}") from error

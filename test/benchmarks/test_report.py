@@ -171,29 +171,20 @@ def test_the_command_explains_a_missing_model(
     assert "model 'nowhere' does not exist" in capsys.readouterr().err
 
 
-def test_graphs_are_exported_only_where_there_are_none(
+def test_graphs_in_eight_bits_are_exported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from benchmarks import graphs
 
-    class Opened:
-        def close(self) -> None:
-            return
+    exported: list[Path] = []
 
-    exported = []
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    monkeypatch.setattr(graphs, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(graphs, "_export", lambda *args: exported.append(args[2]))
-    monkeypatch.setattr(graphs, "create_runtime", lambda *_, **__: Opened())
-    assert graphs.with_graphs(str(folder), lambda *_: None) == folder
-    assert exported == []
+    def check(_: Path, folder: Path) -> None:
+        if folder not in exported:
+            raise ModelError("no graphs")
 
-    def none(*_: object, **__: object) -> Opened:
-        raise ModelError("no graphs")
-
-    monkeypatch.setattr(graphs, "create_runtime", none)
-    copy = graphs.with_graphs(str(folder), lambda *_: None)
-    assert (copy / "config.json").read_text() == "{}"
-    assert exported == ["float32"]
+    monkeypatch.setattr(graphs, "CACHE", tmp_path)
+    monkeypatch.setattr(graphs, "check_graphs", check)
+    monkeypatch.setattr(graphs, "_export", lambda model, folder, report: exported.append(folder))
+    for _ in range(2):
+        found = graphs.eight_bits(tmp_path / "rose-tiny", lambda *_: None)
+    assert exported == [found] == [tmp_path / "rose-tiny-int8"]
