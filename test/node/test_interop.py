@@ -44,9 +44,13 @@ def frame() -> SegmentedFrame:
     return SegmentedFrame("front", 7_000_000_008, 12, HEIGHT, WIDTH, segments)
 
 
-@pytest.fixture
-def vision() -> VisionMessages:
-    return VisionMessages(stand_in_vision)
+@pytest.fixture(params=["stand-ins", "installed"])
+def vision(request: pytest.FixtureRequest) -> VisionMessages:
+    if request.param == "stand-ins":
+        return VisionMessages(stand_in_vision)
+    return VisionMessages(
+        pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    )
 
 
 def test_detections_carry_names_boxes_and_identities(
