@@ -26,19 +26,17 @@ def run(bench: Bench) -> Findings:
     from benchmarks.timed_node import read_frames
 
     poses, count = bench.pick(8, 2), bench.pick(48, 6)
-    largest = [
-        scene.image
-        for scene in orbit(poses, lambda done: bench.report("rendering", done, poses), SIZES[-1])
-    ]
+    views = orbit(poses, lambda done: bench.report("rendering", done, poses))
+    images = [view.image for view in views]
     round_trips: dict[tuple[int, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frames.json"
         command = ["-m", "benchmarks.timed_node", str(file)]
         with robot_and_node(command, bench.model) as (robot, process):
-            first = to_message(resized(largest[0], SIZES[0]))
+            first = to_message(images[0])
             robot.begin(first, process)
             for size in SIZES:
-                messages = [to_message(resized(image, size)) for image in largest]
+                messages = [to_message(resized(image, size)) for image in images]
                 walk: Iterator[int] = there_and_back(poses, 2)
                 round_trips[size] = [
                     robot.see(messages[pose], process)
@@ -53,8 +51,7 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
     """Return an image at (height, width)."""
     if image.shape[:2] == size:
         return image
-    smaller = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(smaller, np.uint8)
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def summarise(frames: Sequence[Frame], round_trips: dict[tuple[int, int], list[float]]) -> Findings:
