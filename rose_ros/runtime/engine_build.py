@@ -201,7 +201,8 @@ class _Build:
             if not parser.parse_from_file(os.fspath(source)):
                 raise EngineError(f"TensorRT cannot read the graph {graph}: {_errors(parser)}")
             config: trt.IBuilderConfig = self._configure(builder, network, graph)
-            config.progress_monitor = library.make_monitor(report)
+            monitor = library.make_monitor(report)
+            config.progress_monitor = monitor
             _load_timings(config, timings)
             plan = builder.build_serialized_network(network, config)
             if stopped:

@@ -55,6 +55,7 @@ class Engine:
         self._described = {**described["inputs"], **described["outputs"]}
         self._input_names = list(described["inputs"])
         self._output_names = list(described["outputs"])
+        self._runtime = runtime  # it must live as long as its engines
         self._buffers: dict[tuple[str, Shape], torch.Tensor] = {}
         self._lanes: list[_Lane] = []
         library.lines.clear()
@@ -115,7 +116,7 @@ class Engine:
         """Free contexts, then the engine."""
         self._lanes.clear()
         self._buffers.clear()
-        del self._engine
+        del self._engine, self._runtime
 
     # -- making ready -------------------------------------------------------------------------
 
