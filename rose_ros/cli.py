@@ -30,6 +30,7 @@ COMMANDS = {
         "rose_ros.commands.calibrate",
         "make the scores of a checkpoint probabilities",
     ),
+    "gallery": ("rose_ros.commands.gallery", "draw what a model does, for the pages"),
     "render": ("rose_ros.commands.render", "write tabletop scenes to files"),
 }
 
