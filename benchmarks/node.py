@@ -158,7 +158,7 @@ def requests(bench: Bench, robot: Robot) -> list[Row]:
     expected = {int(s) for s in (Status.OK, Status.NO_CHANGE, Status.NO_TARGET)}
     expected.add(int(Status.NOT_UNDERSTOOD))
     for number in range(count):
-        segments = robot.arrays[-1][1].segments
+        segments = [segment for segment in robot.arrays[-1][1].segments if segment.label.text]
         if not segments:
             raise BenchmarkError("there is nothing in view to ask about")
         segment = segments[number // 2 % len(segments)]

@@ -34,13 +34,20 @@ PLACES: tuple[Place, ...] = (
 class TimedNode(PerceptionNode):
     """Watches the work on each frame, from when it was received."""
 
-    def __init__(self, watch: Stopwatch) -> None:
-        self._watch = watch
+    def __init__(self, watch: Stopwatch, file: Path) -> None:
+        self._watch, self._file = watch, file
 
         def open_watched(model: str, runtime: str, device: str) -> Runtime:
             return watch.watch(create_runtime(model, runtime=runtime, device=device))
 
         super().__init__(open_watched)
+
+    def stop(self, timeout: float) -> bool:
+        """Stop as the node does, then write what the frames took."""
+        stopped = super().stop(timeout)
+        frames = [asdict(frame) for frame in self._watch.frames]
+        self._file.write_text(json.dumps(frames), encoding="utf-8")
+        return stopped
 
     def _process(self, frame: Any) -> None:
         with self._watch.frame(frame.received):
@@ -52,12 +59,10 @@ class TimedNode(PerceptionNode):
 
 
 def main(arguments: list[str]) -> int:
-    """Run the node until it is told to end, then write what its frames took."""
-    file, watch = Path(arguments[0]), Stopwatch()
+    """Run the node until it is told to end; ``arguments`` are the file and what ROS takes."""
+    watch = Stopwatch()
     with watch.installed(PLACES):
-        code = run(lambda: TimedNode(watch))
-    file.write_text(json.dumps([asdict(frame) for frame in watch.frames]), encoding="utf-8")
-    return code
+        return run(lambda: TimedNode(watch, Path(arguments[0])))
 
 
 def read_frames(file: Path) -> list[Frame]:
