@@ -184,7 +184,10 @@ def depth_parameters(given: dict[str, str], cameras: list[str]) -> dict[str, str
 
 def rviz(given: dict[str, str]) -> Node:
     """Start RViz; its file names the default topics, which are mapped to those in use."""
+    topics = split(given["image"])
     outputs = f"/{given['namespace'].strip('/')}/".replace("//", "/")
+    if len(topics) > 1:  # the first camera's
+        outputs += f"{(split(given['cameras']) or ['camera1'])[0]}/"
     return Node(
         package="rviz2",
         executable="rviz2",
@@ -192,7 +195,7 @@ def rviz(given: dict[str, str]) -> Node:
         arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "perception.rviz"])],
         remappings=[
             *((f"/rose/{name}", f"{outputs}{name}") for name in ("overlay", "markers", "points")),
-            ("/camera/image", split(given["image"])[0]),
+            ("/camera/image", topics[0]),
         ],
     )
 

@@ -185,6 +185,14 @@ def test_depth_that_does_not_fit_is_refused(
         start(launch_file, **given)
 
 
+def test_rviz_shows_the_first_of_several_cameras(launch_file: dict[str, Any]) -> None:
+    _, rviz = start(launch_file, image="/a,/b", cameras="left,right", rviz="true")
+    assert ("/rose/overlay", "/rose/left/overlay") in rviz["remappings"]
+    assert ("/camera/image", "/a") in rviz["remappings"]
+    _, rviz = start(launch_file, image="/a,/b", namespace="/", rviz="true")
+    assert ("/rose/overlay", "/camera1/overlay") in rviz["remappings"]
+
+
 def test_the_programs_are_installed(launch_file: dict[str, Any]) -> None:
     nodes = start(launch_file, camera="tabletop")
     installed = re.search(r"foreach\(executable ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())
