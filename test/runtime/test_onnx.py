@@ -125,7 +125,8 @@ def test_naming_ends_at_the_end_token(onnx: OnnxRuntime, monkeypatch: pytest.Mon
         return {**run(graph, inputs), "next_ids": np.asarray(words), "probability": probability}
 
     monkeypatch.setattr(onnx, "run", scripted)
-    ids, scores = onnx._answer(np.zeros((2, 24), np.float32))
+    prompt = onnx._processor.name_prompt_ids()
+    ids, scores = onnx._answer(np.zeros((2, 24), np.float32), prompt)
     assert ids.tolist() == [[7, end, end, end, end], [end] * 5]
     assert scores.tolist() == [0.5, 0.25]
 
