@@ -129,6 +129,48 @@ def test_max_rate_holds_frames_back() -> None:
     assert min(b - a for a, b in itertools.pairwise(seen)) > 0.09
 
 
+def test_a_limit_holds_back_its_own_camera_only() -> None:
+    seen: list[str] = []
+    worker: Worker[str] = Worker(lambda frame: seen.append(frame.camera), max_waiting=1)
+    worker.open(["slow", "free"])
+    worker.set_max_rates({"slow": 4.0, "free": 0.0})
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        worker.offer("slow", "frame")
+        worker.offer("free", "frame")
+        time.sleep(0.005)
+    assert worker.stop(PATIENCE)
+    assert 1 <= seen.count("slow") <= 5
+    assert seen.count("free") > seen.count("slow")
+
+
+def test_one_that_sends_little_goes_first(bench: Bench) -> None:
+    begin(bench, "busy", "rare")
+    for turn in range(3):
+        bench.worker.offer("busy", f"busy {turn}")
+        if turn == 1:
+            bench.worker.offer("rare", "rare")
+        bench.go.release(1)
+        bench.wait(turn + 1)
+        assert bench.started.acquire(timeout=PATIENCE)
+    bench.go.release(10)
+    assert bench.wait(4) == ["first", "busy 0", "rare", "busy 2"]
+
+
+def test_busy_seconds(bench: Bench) -> None:
+    assert bench.worker.busy_seconds == 0.0
+    assert bench.worker.is_alive
+    begin(bench, "a")
+    time.sleep(0.05)
+    assert bench.worker.busy_seconds >= 0.05
+    bench.go.release(1)
+    bench.worker.submit(lambda: None).result(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while bench.worker.busy_seconds and time.monotonic() < end:
+        time.sleep(0.005)
+    assert bench.worker.busy_seconds == 0.0
+
+
 def test_closed_cameras_take_nothing(bench: Bench) -> None:
     assert bench.worker.offer("a", "early") is False
     begin(bench, "a")
