@@ -88,7 +88,8 @@ def failures_sheet(perceiver: Perceiver, seed: int, scenes: int, done: Step) -> 
         objects = [obj for obj in scene.objects if (scene.ids == obj.id).any()]
         masks = np.stack([scene.ids == obj.id for obj in objects])
         truth = frame_of(masks, [obj.name for obj in objects])
-        tiles.append(Tile(draw(scene.image, truth, 360), (f"seed {tried.seed}: what is there",)))
+        picture = draw(scene.image, truth, 360, names_only=True)
+        tiles.append(Tile(picture, (f"seed {tried.seed}: what is there",)))
         made = f"what was seen, PQ {tried.quality:.2f}"
         tiles.append(Tile(draw(scene.image, tried.frame, 360), (made,)))
     caption = (
@@ -108,18 +109,11 @@ def corrections_sheet(perceiver: Perceiver, seed: int, done: Step) -> Sheet:
         wanted, before = correction.target_masks, correction.previous_mask[None]
         labels = (correction.label,)
         after_iou = set_iou(outcome.masks, wanted)
-        tiles.append(
-            Tile(
-                draw(scene.image, frame_of(before, labels), 320, wanted),
-                (f'{kind}: "{correction.text}"', f"before: IoU {set_iou(before, wanted):.2f}"),
-            )
-        )
-        tiles.append(
-            Tile(
-                draw(scene.image, frame_of(outcome.masks, outcome.names), 320, wanted),
-                (f"after: IoU {after_iou:.2f}", _named(outcome.names)),
-            )
-        )
+        pair = (frame_of(before, labels), frame_of(outcome.masks, outcome.names))
+        left, right = (draw(scene.image, frame, 320, wanted, names_only=True) for frame in pair)
+        said = f'{kind}: "{correction.text}"'
+        tiles.append(Tile(left, (said, f"before: IoU {set_iou(before, wanted):.2f}")))
+        tiles.append(Tile(right, (f"after: IoU {after_iou:.2f}", _named(outcome.names))))
         done()
     caption = (
         "One correction of every kind, before and after, outlined in white what was wanted; "
@@ -138,9 +132,7 @@ def photos_sheet(perceiver: Perceiver, done: Step) -> Sheet:
         frame = perceiver.segment(image)
         tiles.append(Tile(draw(image, frame, width), (path.stem.replace("_", " "),)))
         done()
-    caption = (
-        "Photographs that come with scikit-image; nothing of the kind was learned"
-    )
+    caption = "Photographs that come with scikit-image; nothing of the kind was learned"
     return Sheet(make_sheet(tiles, 3), caption)
 
 

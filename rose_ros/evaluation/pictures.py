@@ -32,10 +32,18 @@ class Tile:
     lines: tuple[str, ...] = ()
 
 
-def draw(image: Picture, frame: SegmentedFrame, width: int, wanted: Masks | None = None) -> Picture:
+def draw(
+    image: Picture,
+    frame: SegmentedFrame,
+    width: int,
+    wanted: Masks | None = None,
+    *,
+    names_only: bool = False,
+) -> Picture:
     """Draw segments over an RGB image (height, width, 3), brought to ``width``.
 
-    wanted: bool (n, height, width), masks that are outlined in white.
+    wanted: bool (n, height, width), masks that are outlined in white. names_only: without ids
+    and scores.
     """
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
@@ -47,7 +55,7 @@ def draw(image: Picture, frame: SegmentedFrame, width: int, wanted: Masks | None
         if shape is not None:
             segments.append(replace(segment, mask=shape.mask, area=shape.area, anchor=shape.anchor))
     drawn = replace(frame, height=height, width=width, segments=tuple(segments))
-    picture = draw_overlay(large, drawn)
+    picture = draw_overlay(large, drawn, names_only=names_only)
     for mask in () if wanted is None else wanted:
         outlines, _ = cv2.findContours(
             _resized(mask, height, width).astype(np.uint8),
@@ -59,16 +67,16 @@ def draw(image: Picture, frame: SegmentedFrame, width: int, wanted: Masks | None
 
 
 def frame_of(masks: Masks, names: Sequence[str]) -> SegmentedFrame:
-    """Make a frame of masks (n, height, width) and n names, numbered from 1, without scores."""
+    """Make a frame of masks (n, height, width) and n names, numbered from 1."""
     height, width = masks.shape[1:]
     segments = []
-    for mask, name in zip(masks, names, strict=True):
+    for number, (mask, name) in enumerate(zip(masks, names, strict=True), start=1):
         shape = measure(mask, (0, 0), height, width)
         if shape is None:
             continue
         segments.append(
             Segment(
-                id=0,
+                id=number,
                 label=Label(name, 1.0),
                 alternatives=(),
                 label_source=LabelSource.FROM_MODEL,

@@ -29,8 +29,13 @@ def colour_of(segment_id: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw_overlay(image: NDArray[np.uint8], frame: SegmentedFrame) -> NDArray[np.uint8]:
-    """Return a copy of an RGB image (height, width, 3) with masks, outlines, names and scores."""
+def draw_overlay(
+    image: NDArray[np.uint8], frame: SegmentedFrame, *, names_only: bool = False
+) -> NDArray[np.uint8]:
+    """Return a copy of an RGB image (height, width, 3) with masks, outlines, names and scores.
+
+    ``names_only`` leaves out ids and scores.
+    """
     if image.shape != (frame.height, frame.width, 3) or image.dtype != np.uint8:
         raise ImageError(
             f"image is {image.dtype} {image.shape}; the frame needs uint8 "
@@ -41,7 +46,7 @@ def draw_overlay(image: NDArray[np.uint8], frame: SegmentedFrame) -> NDArray[np.
         _paint_mask(canvas, segment, frame)
     # Text last and small segments last, so that no mask and no large name hides a name.
     for segment in sorted(frame.segments, key=lambda segment: -segment.area):
-        _write_name(canvas, segment)
+        _write_name(canvas, segment, names_only or not segment.id)
     return canvas
 
 
@@ -62,13 +67,13 @@ def _paint_mask(canvas: NDArray[np.uint8], segment: Segment, frame: SegmentedFra
     cv2.drawContours(canvas, outlines, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _write_name(canvas: NDArray[np.uint8], segment: Segment) -> None:
+def _write_name(canvas: NDArray[np.uint8], segment: Segment, name_only: bool) -> None:
     """Write id, name and score of one segment on a dark plate around its anchor, in place."""
     height, width = canvas.shape[:2]
     scale = max(0.4, min(height, width) / _PIXELS_PER_SCALE)
     # OpenCV's built-in font has no letters beyond ASCII.
     name = segment.label.text.encode("ascii", "replace").decode("ascii")
-    text = f"{segment.id} {name} {segment.label.score:.2f}" if segment.id else name
+    text = name if name_only else f"{segment.id} {name} {segment.label.score:.2f}"
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, 1)
     margin = max(2, text_height // 4)
     x = max(margin, min(round(segment.anchor[0] - text_width / 2), width - text_width - margin))
