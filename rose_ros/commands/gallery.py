@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             lambda done: gallery.failures_sheet(perceiver, args.seed, args.scenes, done),
         ),
         "corrections": (
-            len(gallery.KINDS),
+            len(gallery.CORRECTIONS),
             lambda done: gallery.corrections_sheet(perceiver, args.seed, done),
         ),
         "photos": (len(gallery.PHOTOS), lambda done: gallery.photos_sheet(perceiver, done)),

@@ -29,6 +29,8 @@ from rose_ros.perception.segments import SegmentedFrame
 SPLIT = "test"
 #: Scenes shown, and failures shown.
 SHOWN, FAILURES = 12, 6
+#: Corrections shown: one of every kind.
+CORRECTIONS = KINDS
 #: Photographs of everyday things that lie in scikit-image's wheel: no download.
 PHOTOS = (
     "coffee.png",
@@ -102,7 +104,7 @@ def failures_sheet(perceiver: Perceiver, seed: int, scenes: int, done: Step) -> 
 def corrections_sheet(perceiver: Perceiver, seed: int, done: Step) -> Sheet:
     """Show one correction of every kind, in words that training did not use."""
     tiles = []
-    for index, kind in enumerate(KINDS):
+    for index, kind in enumerate(CORRECTIONS):
         scene, correction = _correction(kind, seed + index)
         encoding = perceiver.encode(scene.image)
         outcome = apply_correction(perceiver, encoding, correction)
@@ -117,8 +119,8 @@ def corrections_sheet(perceiver: Perceiver, seed: int, done: Step) -> Sheet:
         done()
     caption = (
         "One correction of every kind, before and after, outlined in white what was wanted; "
-        "phrasings that training did not use, previous masks made up; the n-th kind in the "
-        f"{SPLIT} scene of seed {seed} + n, or the next that has the means for it"
+        "phrasings that training did not use, previous masks made up; each kind in the "
+        f"{SPLIT} scene of the next seed from {seed} on, or the first after it that has the means"
     )
     return Sheet(make_sheet(tiles, 4), caption)
 

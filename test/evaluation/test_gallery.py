@@ -62,7 +62,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("rose_ros.runtime.create_runtime", lambda *_, **__: HalfRuntime())
     monkeypatch.setattr(gallery, "SHOWN", 2)
     monkeypatch.setattr(gallery, "FAILURES", 1)
-    monkeypatch.setattr(gallery, "KINDS", ("too_small", "missed", "false_alarm"))
+    monkeypatch.setattr(gallery, "CORRECTIONS", ("too_small", "missed", "false_alarm"))
     return model
 
 
