@@ -13,6 +13,8 @@ _LEAST_SHARE = 0.01
 _SAME_COSINE = 0.7
 #: And one whose mask grew or shrank by more.
 _SAME_AREA = 1.5
+#: Frames: new answers make questions no more frequent than that.
+_SOON = 4
 
 
 class LabelVotes:
@@ -58,11 +60,11 @@ class LabelVotes:
 
 
 class NameSchedule:
-    """When the model is asked what a track is: less and less often while its answers agree.
+    """When the model is asked what a track is: less and less often while its answers are no news.
 
-    The frames between two questions double with each answer that agrees with the label, up to a
-    limit, and halve with each other one. They are powers of two, and so the tracks of a camera
-    are asked about in the same frames: a batch of names costs less than one at a time.
+    The frames between two questions double with each answer that the track has had before, up to a
+    limit, and halve with each new one. They are powers of two, and so the tracks of a camera are
+    asked about in the same frames: a batch of names costs less than one at a time.
     """
 
     def __init__(self) -> None:
@@ -86,11 +88,12 @@ class NameSchedule:
         return frame % min(self._interval, longest) == 0
 
     def note(
-        self, area: int, embedding: NDArray[np.float32], longest: int, *, agrees: bool
+        self, area: int, embedding: NDArray[np.float32], longest: int, *, is_news: bool
     ) -> None:
-        """Remember an answer, whether it agrees with the label, and what the track looked like."""
+        """Remember an answer, whether it is new, and what the track looked like."""
         if self._interval:
-            self._interval = self._interval * 2 if agrees else self._interval // 2
+            halved = max(self._interval // 2, min(self._interval, _SOON))
+            self._interval = halved if is_news else self._interval * 2
         self._interval = max(1, min(self._interval, longest))
         self._area = area
         self._embedding = embedding

@@ -231,10 +231,10 @@ class Tracker:
         """Count what the model called a track, if it was asked."""
         if observation.name is None:
             return
-        agrees = observation.name == track.votes.label.text
+        is_news = observation.name not in track.votes
         track.votes.add(observation.name, observation.name_score)
         longest = self.options.naming_interval
-        track.schedule.note(observation.area, observation.embedding, longest, agrees=agrees)
+        track.schedule.note(observation.area, observation.embedding, longest, is_news=is_news)
 
     def finish(self) -> None:
         """End a frame: count it as missed for the tracks that were not seen."""

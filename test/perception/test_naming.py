@@ -87,11 +87,13 @@ def test_an_object_that_moves_on_is_not_named_again(asked: Asked) -> None:
     assert sum(asked.counts) <= 8
 
 
-def test_a_name_that_does_not_agree_is_asked_for_again_soon(asked: Asked, runtime: Any) -> None:
+def test_another_name_is_asked_for_sooner_and_wins_when_it_stays(
+    asked: Asked, runtime: Any
+) -> None:
     for _ in range(MANY):
         asked.show(RED)
     runtime.names["red"] = RegionName("red cup", 0.9)
-    labels = [asked.show(RED).segments[0].label.text for _ in range(3 * 16)]
+    labels = [asked.show(RED).segments[0].label.text for _ in range(6 * 16)]
     assert labels[-1] == "red cup"
     changed = labels.index("red cup")
     assert changed >= 8, "one answer changed the label"
@@ -125,13 +127,13 @@ def test_the_schedule_doubles_and_halves() -> None:
     schedule = NameSchedule()
     looks = np.array([1.0, 0.0], np.float32)
 
-    def asked_in(frames: range, *, agrees: bool) -> list[int]:
+    def asked_in(frames: range, *, is_news: bool) -> list[int]:
         asked = []
         for frame in frames:
             if schedule.is_due(frame, 100, looks, 8):
-                schedule.note(100, looks, 8, agrees=agrees)
+                schedule.note(100, looks, 8, is_news=is_news)
                 asked.append(frame)
         return asked
 
-    assert asked_in(range(1, 30), agrees=True) == [1, 2, 4, 8, 16, 24]
-    assert asked_in(range(30, 45), agrees=False) == [32, 36, 38, 39, 40, 41, 42, 43, 44]
+    assert asked_in(range(1, 30), is_news=False) == [1, 2, 4, 8, 16, 24]
+    assert asked_in(range(30, 45), is_news=True) == [32, 36, 40, 44]
