@@ -37,7 +37,7 @@ PHOTOS = (
     "coins.png",
     "chelsea.png",
     "astronaut.png",
-    "motorcycle_left.png",
+    "camera.png",
     "rocket.jpg",
 )
 #: Scenes tried for one correction before giving up.
