@@ -105,7 +105,7 @@ def test_a_hanging_request_ends_the_process_too(robot: Any, start: Any) -> None:
 
 
 def test_a_slow_load_is_no_hang(robot: Any, start: Any) -> None:
-    with start(model="fake:load=4.0", watchdog_seconds=1.0) as process:
+    with start(model="fake:load=8.0", watchdog_seconds=5.0) as process:
         robot.wait_for_state("active", process)
         assert robot.show("red").segments
 
