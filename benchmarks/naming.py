@@ -17,8 +17,8 @@ from rose_ros.perception.segments import Segment, SegmentedFrame
 from rose_ros.perception.session import PerceptionSession, SessionOptions
 from rose_ros.runtime import create_runtime
 
-#: Frames at each pose: a camera's poses change slower than frames are processed.
-_HOLD = 2
+#: Frames at each pose: the simulated camera shows four a second, and a CPU processes about twelve.
+_HOLD = 3
 _FRAME_NS = 100_000_000
 #: A segment shows the object that has at least this share of its pixels.
 _OWN_SHARE = 0.5

@@ -13,7 +13,7 @@ _LEAST_SHARE = 0.01
 _SAME_COSINE = 0.7
 #: And one whose mask grew or shrank by more.
 _SAME_AREA = 1.5
-#: Frames: new answers make questions no more frequent than that.
+#: Frames after the first question, and the fewest between two: frames much alike say the same.
 _SOON = 4
 
 
@@ -91,9 +91,7 @@ class NameSchedule:
         self, area: int, embedding: NDArray[np.float32], longest: int, *, is_news: bool
     ) -> None:
         """Remember an answer, whether it is new, and what the track looked like."""
-        if self._interval:
-            halved = max(self._interval // 2, min(self._interval, _SOON))
-            self._interval = halved if is_news else self._interval * 2
-        self._interval = max(1, min(self._interval, longest))
+        interval = self._interval // 2 if is_news else self._interval * 2
+        self._interval = min(max(interval, _SOON), longest)
         self._area = area
         self._embedding = embedding
