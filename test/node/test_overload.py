@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
 
 from rose_ros.perception.segments import Status
 
@@ -78,6 +80,37 @@ def test_a_request_is_answered_while_a_frame_is_processed(robot: Any) -> None:
     # Each request waits for the frame in work at most, not for the frames behind it.
     assert processed <= 6
     assert max(reply.elapsed for reply in replies) < DELAY + 2.0
+
+
+def test_several_parameters_change_together_or_not_at_all(robot: Any) -> None:
+    """The scripted model gives its masks a quality of 0.8 and sees the colours of the text."""
+
+    def change(**values: float | str) -> str:
+        request = SetParametersAtomically.Request()
+        for name, value in values.items():
+            request.parameters.append(Parameter(name, value=value).to_parameter_msg())
+        service = "/rose/perception/set_parameters_atomically"
+        result = robot.call(SetParametersAtomically, service, request).result
+        assert result.successful == (not result.reason)
+        return str(result.reason)
+
+    assert "range" in change(quality_threshold=0.9, max_rate=-1.0)
+    assert "no key 'rate'" in change(**{"quality_threshold": 0.9, "camera.camera.rate": 1.0})
+    assert len(robot.show("red", "blue").segments) == 2
+
+    assert change(quality_threshold=0.9) == ""
+    robot.wait_until(lambda: not robot.show("red", "blue").segments, "nothing good enough")
+    first = len(robot.arrays)
+    with Camera(robot):
+        robot.wait_until(lambda: len(robot.arrays) > first + 1, "arrays")
+        # With the first of the two alone, both things would be seen in a frame between.
+        assert change(quality_threshold=0.5, text="Segment the red box.") == ""
+        robot.wait_until(lambda: robot.arrays[-1].segments, "the red box")
+        assert change(quality_threshold=0.5, text="") == ""
+    names = [tuple(s.label.text for s in array.segments) for array in robot.arrays[first:]]
+    red = names.index(("red box",))
+    assert set(names[:red]) == {()}, names
+    robot.wait_until(lambda: len(robot.show("red", "blue").segments) == 2, "both again")
 
 
 def test_max_rate_can_change_while_running(robot: Any) -> None:
