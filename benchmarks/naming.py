@@ -36,7 +36,7 @@ class Course:
 
 def run(bench: Bench) -> Findings:
     """Follow one moving camera in two sessions, frame by frame in turn."""
-    poses, count = bench.pick(24, 6), bench.pick(96, 16)
+    poses, count = bench.pick(24, 6), bench.pick(96, 48)
     views = orbit(poses, lambda done: bench.report("rendering", done, poses))
     runtime = create_runtime(bench.model, runtime="onnx", device="cpu")
     watch = Stopwatch()
