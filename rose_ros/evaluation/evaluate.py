@@ -20,7 +20,8 @@ from rose_ros.evaluation.corrector import apply_correction
 from rose_ros.evaluation.metrics import FindScores, RefineScores, SegmentScores
 from rose_ros.model.prompts import find_prompt
 from rose_ros.perception.masks import instance_image
-from rose_ros.perception.perceiver import Perceiver
+from rose_ros.perception.matching import match_names
+from rose_ros.perception.perceiver import Perceiver, clean_name
 
 TASKS = ("segment", "find", "refine", "calibration")
 #: Rendered size in pixels.
@@ -89,17 +90,24 @@ def _named_ids(scene: Scene, split: str) -> set[int]:
 def evaluate_find(
     perceiver: Perceiver, split: str, scenes: int, seed: int, progress: Progress | None = None
 ) -> Result:
-    """Return ciou, giou, n_acc and scenes, over ``DESCRIPTIONS`` descriptions in each scene."""
+    """Return ciou, giou, n_acc and scenes, over ``DESCRIPTIONS`` descriptions in each scene.
+
+    As a session does it: what the names in the frame answer, they answer; the rest the model.
+    """
     scores = FindScores()
     for index, scene in enumerate(rendered(split, scenes, seed, progress)):
         view = LabelledView.from_scene(scene)
         rng = np.random.default_rng(seed + index)
         encoding = perceiver.encode(scene.image)
+        everything = perceiver.everything(encoding)
+        names = [clean_name(name.text) for name in everything.names]
         for _ in range(DESCRIPTIONS):
             meant = describe(view, rng, allow_novel=split == "novel")
-            found = perceiver.detect(
-                encoding, find_prompt(meant.text), perceiver.options.find_threshold
-            )
+            found = everything.take(np.array(match_names(meant.text, names), np.int64))
+            if not len(found):
+                found = perceiver.detect(
+                    encoding, find_prompt(meant.text), perceiver.options.find_threshold
+                )
             pixels = np.logical_or.reduce(perceiver.masks(encoding, found), axis=0)
             scores.add(pixels, np.isin(scene.ids, meant.ids))
     return {**scores.result(), "scenes": scenes}

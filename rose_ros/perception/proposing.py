@@ -17,8 +17,8 @@ from rose_ros.perception.refinement import Intent
 from rose_ros.perception.segments import Segment, Status
 from rose_ros.perception.selection import Detections
 
-#: Masks that overlap at least this much are the same mask.
-UNCHANGED_IOU = 0.98
+#: An answer that overlaps the previous mask at least this much says that it is right as it is.
+UNCHANGED_IOU = 0.95
 #: Mask corrections of one track; the oldest go first.
 MAX_TRACK_CORRECTIONS = 3
 

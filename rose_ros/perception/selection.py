@@ -31,10 +31,10 @@ class PerceiverOptions:
 
     text: str = ""
     objectness_threshold: float = 0.3
-    find_threshold: float = 0.3
+    find_threshold: float = 0.4
     refine_threshold: float = 0.3
-    quality_threshold: float = 0.5
-    neighbour_cosine: float = 0.8
+    quality_threshold: float = 0.4
+    neighbour_cosine: float = 0.9
     duplicate_iou: float = 0.7
     kept_share: float = 0.5
     max_candidates: int = 48

@@ -13,6 +13,7 @@ from rose_ros.errors import RequestError
 from rose_ros.perception.correcting import Corrector
 from rose_ros.perception.following import SAME_IOU, FrameFollower, SessionOptions
 from rose_ros.perception.history import Memory, Record, Refusal, with_identity
+from rose_ros.perception.matching import match_names
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.refinement import clean_text, normalise_name
 from rose_ros.perception.segments import (
@@ -114,7 +115,8 @@ class PerceptionSession:
         """Look for what a description fits; changes nothing.
 
         A published name is an address: what bears it letter for letter is the answer, also when a
-        planner made it up. Any other description goes to the model.
+        planner made it up. A description that the words of published names answer ("all bowls") is
+        answered by them; any other goes to the model.
         """
         perceiver = Perceiver(self._runtime, self.options.perceiver)
         try:
@@ -122,6 +124,9 @@ class PerceptionSession:
             record = self._memory.locate(request.camera, request.stamp_ns)
             known = self._memory.view(record)
             segments = _named(known, text)
+            if not segments:
+                names = [segment.label.text for segment in known]
+                segments = [known[i] for i in match_names(text, names)]
             if not segments:
                 found = perceiver.find(record.encoding, text)
                 fresh = perceiver.to_segments(record.encoding, found)

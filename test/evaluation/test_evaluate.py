@@ -129,6 +129,9 @@ def test_find_with_right_and_with_no_answers(
     assert result["giou"] > 0.9
     assert result["n_acc"] in (1.0, None)
     knowing.answer = nothing
+    named = evaluate_find(perceiver(knowing), "test", 3, 0)
+    assert 0.3 < named["giou"] < result["giou"], "names answer the plain descriptions"
+    knowing.rename = lambda name: "something"
     blind = evaluate_find(perceiver(knowing), "test", 3, 0)
     assert blind["ciou"] == 0.0
     assert blind["n_acc"] in (1.0, None)
