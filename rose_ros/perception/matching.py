@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 
 #: Words of a description that ask for nothing by themselves.
-_EMPTY = frozenset(
-    "a an the that this these those all any every each both single of is are which "
-    "one ones object objects thing things item items everything anything something "
-    "two three four five six please".split()
+_EMPTY = re.compile(
+    r"(?:an?|the|that|this|these|those|all|any|every|each|both|single|of|is|are|which|please"
+    r"|ones?|objects?|things?|items?|everything|anything|something|two|three|four|five|six)"
 )
 
 
@@ -33,7 +32,7 @@ def match_names(description: str, names: Sequence[str]) -> list[int]:
 
 def _content(text: str, known: set[str]) -> set[str]:
     """Return the words that count, as they stand in names where a known singular fits."""
-    plain = [word for word in re.findall(r"[\w'-]+", text) if word not in _EMPTY]
+    plain = [word for word in re.findall(r"[\w'-]+", text) if not _EMPTY.fullmatch(word)]
     return {_singular(word, known) for word in plain}
 
 
