@@ -90,4 +90,6 @@ def test_colcon_installs_the_models_whole() -> None:
     installed = ROOT / "install" / "rose_ros" / "share" / "rose_ros" / "models"
     for path in sorted(models.rglob("*")):
         if path.is_file():
-            assert (installed / path.relative_to(models)).read_bytes() == path.read_bytes()
+            copy = installed / path.relative_to(models)
+            assert copy.is_file(), f"{copy} is missing; run: make build"
+            assert copy.read_bytes() == path.read_bytes()
