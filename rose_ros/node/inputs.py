@@ -2,6 +2,9 @@
 
 Frames are taken raw and deserialised only when the model is free for them: most frames of a fast
 camera are dropped, and a frame that is dropped costs one copy of its bytes and no more.
+``python -m benchmarks.cameras --takes`` on two busy cores of an AMD EPYC: 3.2 ms of CPU instead of
+3.5 for a dropped image of 640x480, 14.6 instead of 15.4 at 1920x1080; most of it is the way through
+DDS. And bytes that are no image fail where they are counted, not inside the executor.
 """
 
 from __future__ import annotations
