@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,10 +20,12 @@ RAISE, NAN_OBJECTNESS, NAN_LOGITS = (255, 0, 255), (0, 255, 255), (0, 255, 254)
 TOO_FEW_NAMES, HANG = (0, 255, 253), (255, 255, 255)
 
 
-@pytest.fixture(autouse=True)
-def _forgotten(robot: Any) -> None:
-    """Wait until the network has forgotten a node that was killed; it would swallow requests."""
-    robot.wait_until(lambda: not robot._is_there(), "the last node to be forgotten")
+@pytest.fixture
+def robot(robot: Any) -> Iterator[Any]:
+    """A robot that has never heard of the nodes that were killed; they would swallow requests."""
+    fresh = type(robot)()
+    yield fresh
+    fresh.close()
 
 
 def faulty(robot: Any, corner: tuple[int, int, int]) -> Any:
