@@ -11,6 +11,8 @@ _EMPTY = re.compile(
     r"|ones?|objects?|things?|items?|everything|anything|something|two|three|four|five|six)"
 )
 
+_IRREGULAR = {"dice": "die", "knives": "knife", "leaves": "leaf", "shelves": "shelf"}
+
 
 def match_names(description: str, names: Sequence[str]) -> list[int]:
     """Return the indices of the names that a description fits; none when names cannot tell.
@@ -37,8 +39,7 @@ def _content(text: str, known: set[str]) -> set[str]:
 
 
 def _singular(word: str, known: set[str]) -> str:
-    options = (word, word.removesuffix("s"), word.removesuffix("es"))
-    irregular = {"dice": "die", "knives": "knife", "shelves": "shelf", "leaves": "leaf"}
+    options = [word, word.removesuffix("s"), word.removesuffix("es"), _IRREGULAR.get(word, word)]
     if word.endswith("ies"):
-        options = (*options, f"{word[:-3]}y")
-    return next((one for one in (*options, irregular.get(word, word)) if one in known), word)
+        options.append(f"{word[:-3]}y")
+    return next((one for one in options if one in known), word)
