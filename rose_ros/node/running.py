@@ -30,6 +30,8 @@ FAILED = 1
 CANNOT_START = 2
 #: s: how long a node may take to let go of its threads when the process ends.
 _STOP_SECONDS = 5.0
+#: s: how long a signal that another thread got may go unnoticed.
+_LOOK_SECONDS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,8 +49,11 @@ class Ending:
             self._event.set()
 
     def wait(self) -> None:
-        """Wait for the request."""
-        self._event.wait()
+        """Wait for the request; to be called on the main thread."""
+        # Not for ever at once: the system may deliver a signal to another thread, and Python calls
+        # the handler only when the main thread runs again.
+        while not self._event.wait(_LOOK_SECONDS):
+            pass
 
 
 class Spinner:
