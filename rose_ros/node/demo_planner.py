@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.live import Live
 from rose_ros.node.demo_steps import check_name_held, find, fix_mask, rename, steady_view
 from rose_ros.node.demo_view import Report, live_table
 from rose_ros.node.planner import Planner
-from rose_ros.node.running import Spinner
+from rose_ros.node.running import Interruption, Spinner
 
 #: s: for the first frame, which needs the model to be loaded.
 _FIRST_FRAME_SECONDS = 40.0
@@ -28,29 +27,27 @@ _PAUSE = 1.0
 _AFTERWARDS = 4.0
 #: s: for the callbacks that run when the process ends.
 _STOP_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the demo's planner; exit code 0 only if everything was right."""
     given = sys.argv if args is None else args
     options = _parse(remove_ros_args(given)[1:])
-    # A signal interrupts this thread, in the middle of whatever it waits for, and no other; and
-    # nothing that is half made or half destroyed.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption = Interruption()
     rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     planner = Planner()
     spinner = Spinner(planner, SingleThreadedExecutor())
     console = Console()
     report = Report(console, options.out)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        with Live(
-            get_renderable=lambda: live_table(planner),
-            console=console,
-            refresh_per_second=4,
-            transient=not console.is_terminal,
+        with (
+            interruption,
+            Live(
+                get_renderable=lambda: live_table(planner),
+                console=console,
+                refresh_per_second=4,
+                transient=not console.is_terminal,
+            ),
         ):
             _play(planner, report, options.seconds)
         if not console.is_terminal:
@@ -59,7 +56,6 @@ def main(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         report.say("stopped")
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if spinner.stop(_STOP_SECONDS):
             planner.destroy_node()
         try_shutdown()

@@ -56,6 +56,34 @@ class Ending:
             pass
 
 
+class Interruption:
+    """SIGINT and SIGTERM as a KeyboardInterrupt on the main thread, inside ``with`` blocks only.
+
+    One that comes before waits for the block, so that nothing is left half made.
+    """
+
+    def __init__(self) -> None:
+        """Take the signals from now on."""
+        self._inside = False
+        self._came = False
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+
+    def __enter__(self) -> None:
+        self._inside = True
+        if self._came:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        self._inside = False
+
+    def _handle(self, *_: object) -> None:
+        self._came = True
+        if self._inside:
+            self._inside = False
+            raise KeyboardInterrupt
+
+
 class Spinner:
     """An executor on a thread of its own; a raising callback is logged and spinning goes on."""
 
