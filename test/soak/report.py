@@ -89,6 +89,7 @@ def judge(measured: Measured, cameras: Sequence[str]) -> dict[str, Any]:
             "at_the_end": _at(measured.memory, end),
             "growth_per_minute": round(growth, 3),
             "growth_per_minute_last_third": round(late_growth, 3),
+            "per_minute": [_at(measured.memory, 60.0 * m) for m in range(int(end // 60) + 1)],
         },
         "age_p99_s": {"first_third": round(first, 3), "last_third": round(last, 3)},
         "age_p99_s_per_minute": per_minute(measured),
