@@ -94,6 +94,7 @@ def test_several_parameters_change_together_or_not_at_all(robot: Any) -> None:
         assert result.successful == (not result.reason)
         return str(result.reason)
 
+    robot.clear()
     assert "range" in change(quality_threshold=0.9, max_rate=-1.0)
     assert "no key 'rate'" in change(**{"quality_threshold": 0.9, "camera.camera.rate": 1.0})
     assert len(robot.show("red", "blue").segments) == 2
@@ -108,6 +109,7 @@ def test_several_parameters_change_together_or_not_at_all(robot: Any) -> None:
         robot.wait_until(lambda: robot.arrays[-1].segments, "the red box")
         assert change(quality_threshold=0.5, text="") == ""
     names = [tuple(s.label.text for s in array.segments) for array in robot.arrays[first:]]
+    assert ("red box",) in names, names
     red = names.index(("red box",))
     assert set(names[:red]) == {()}, names
     robot.wait_until(lambda: len(robot.show("red", "blue").segments) == 2, "both again")

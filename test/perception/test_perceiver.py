@@ -75,7 +75,7 @@ def test_duplicates_poor_tiny_and_broken_masks_go() -> None:
         (2, 2, 12, 12), (2, 2, 12, 13), (20, 2, 30, 12), (5, 25, 5, 25), (20, 20, 28, 28)
     )
     logits[4, 0, 0] = np.nan
-    found = detections(logits, objectness=[0.7, 0.8, 0.9, 0.9, 0.9], quality=[0.9, 0.9, 0.4, 1, 1])
+    found = detections(logits, objectness=[0.7, 0.8, 0.9, 0.9, 0.9], quality=[0.9, 0.9, 0.3, 1, 1])
     assert keep_distinct(found, (1.0, 1.0), PerceiverOptions()).tolist() == [1]
 
 
