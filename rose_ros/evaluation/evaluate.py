@@ -60,7 +60,9 @@ def evaluate(
 def evaluate_segment(
     perceiver: Perceiver, split: str, scenes: int, seed: int, progress: Progress | None = None
 ) -> Result:
-    """Return pq, sq, rq, recall_50, name_accuracy, seconds_per_frame and scenes.
+    """Return pq, sq, rq, recall_50, recall_large, name_accuracy, seconds_per_frame and scenes.
+
+    recall_large is that of the objects over 200 px of a 240x240 image.
 
     On the split "novel", name_accuracy counts only the colour-noun pairs that training never had:
     the other names in those scenes say nothing about openness.

@@ -16,6 +16,8 @@ from rose_ros.errors import DataError
 
 #: Ground truth below this many pixels is not missed when nothing matches it.
 MIN_AREA = 60
+#: Objects that cover more of an image are large: 200 px at rose-tiny's 240x240.
+LARGE_SHARE = 200 / 240**2
 #: A prediction stands for an object when they overlap by more than this.
 MATCH_IOU = 0.5
 #: A correction did harm when it lost more IoU than this.
@@ -77,6 +79,8 @@ class SegmentScores:
     true_positives: int = 0
     false_positives: int = 0
     false_negatives: int = 0
+    large: int = 0
+    large_found: int = 0
     names: int = 0
     right_names: int = 0
 
@@ -100,6 +104,9 @@ class SegmentScores:
         self.false_negatives += sum(
             area >= MIN_AREA for value, area in truth_areas.items() if value not in matched
         )
+        large = {value for value, area in truth_areas.items() if area > LARGE_SHARE * truth.size}
+        self.large += len(large)
+        self.large_found += len(large & matched)
         judged = [match for match in matches if named is None or match.truth in named]
         self.names += len(judged)
         self.right_names += sum(
@@ -107,7 +114,7 @@ class SegmentScores:
         )
 
     def result(self) -> dict[str, Number]:
-        """Return pq, sq, rq, recall_50 and name_accuracy, each in [0, 1] or None."""
+        """Return pq, sq, rq, recall_50, recall_large and name_accuracy, in [0, 1] or None."""
         hits, misses = self.true_positives, self.false_negatives
         sq = _ratio(self.iou_sum, hits)
         rq = _ratio(hits, hits + 0.5 * self.false_positives + 0.5 * misses)
@@ -116,6 +123,7 @@ class SegmentScores:
             "sq": sq,
             "rq": rq,
             "recall_50": _ratio(hits, hits + misses),
+            "recall_large": _ratio(self.large_found, self.large),
             "name_accuracy": _ratio(self.right_names, self.names),
         }
 

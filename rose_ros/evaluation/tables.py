@@ -143,6 +143,8 @@ def overview(results: Mapping[str, Result]) -> str:
     scores = " / ".join(_number(segment[key]) for key in ("pq", "sq", "rq"))
     rows.append(("class-agnostic PQ / SQ / RQ", scores, command))
     rows.append(("recall at IoU 0.5", _number(segment["recall_50"]), command))
+    large = "the same, objects over 200 px of a 240x240 image"
+    rows.append((large, _number(segment["recall_large"]), command))
     rows.append(("exact names on matched segments", _number(segment["name_accuracy"]), command))
     if novel := results.get("novel"):
         what = "exact names on colour-noun pairs that training never had"

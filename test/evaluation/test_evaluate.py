@@ -88,6 +88,7 @@ def test_knowing_everything_is_nearly_perfect(knowing: KnowingRuntime) -> None:
         "sq",
         "rq",
         "recall_50",
+        "recall_large",
         "name_accuracy",
         "seconds_per_frame",
         "scenes",

@@ -76,6 +76,14 @@ def test_small_unmatched_objects_are_ignored_and_small_matched_ones_count() -> N
     assert score(boxes((0, 0, 20, 20)), just_large_enough)["recall_50"] == pytest.approx(0.5)
 
 
+def test_large_objects_are_counted_apart() -> None:
+    """In an image of 60x40, an object of 10 px is large and one of 8 px is not."""
+    truth = boxes((0, 0, 20, 20), (30, 30, 35, 32), (40, 40, 44, 42))
+    result = score(boxes((0, 0, 20, 20)), truth)
+    assert result["recall_large"] == pytest.approx(0.5)
+    assert result["recall_50"] == pytest.approx(1.0)
+
+
 def test_names_must_match_exactly() -> None:
     truth = boxes((0, 0, 20, 20), (30, 0, 60, 40))
     scores = SegmentScores()

@@ -25,6 +25,7 @@ SEGMENT = {
     "sq": 0.85,
     "rq": 0.88,
     "recall_50": 0.9,
+    "recall_large": 0.95,
     "name_accuracy": None,
     "seconds_per_frame": 0.123,
     "scenes": 500,
