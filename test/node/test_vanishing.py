@@ -39,7 +39,7 @@ def test_a_camera_vanishes_and_returns(robot: Any, process: Any) -> None:
     assert robot.counters()["encoding"] == "mono8"
     assert robot.counters()["resolution"] == "320x240"
     # And back: what was tracked in the other size does no harm.
-    for height, width in ((120, 160), (60, 80), (480, 640)):
+    for height, width in ((120, 160), (60, 80), (180, 240)):
         shown = robot.see(robot.message(robot.picture("red", height=height, width=width)))
         assert (shown.height, shown.width) == (height, width)
         assert [segment.label.text for segment in shown.segments] == ["red box"]
