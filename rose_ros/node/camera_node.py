@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
@@ -20,6 +18,7 @@ from rose_ros.data.tabletop import SPLITS, build_world
 from rose_ros.node.images import array_to_image
 from rose_ros.node.rendering import OrbitRenderer
 from rose_ros.node.running import run
+from rose_ros.node.timers import steady_timer
 
 _FRAME_ID = "camera_optical_frame"
 _DEPTH = ParameterDescriptor(description="Publish depth, too.", read_only=True)
@@ -89,8 +88,7 @@ class CameraNode(Node):
         self._depth: Publisher | None = None
         if depth:
             self._depth = self.create_publisher(Image, "depth", qos_profile_sensor_data)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / rate, self._publish, clock=steady)
+        steady_timer(self, 1.0 / rate, self._publish)
         self._renderer = OrbitRenderer(
             self._add_pose, seed=seed, split=split, poses=poses, height=height, width=width
         )

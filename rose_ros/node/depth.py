@@ -8,16 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -25,17 +21,16 @@ from std_msgs.msg import Header
 from rose_ros.errors import GeometryError, RoseError
 from rose_ros.imaging import MAX_PIXELS
 from rose_ros.node.conversions import time_to_ns
-from rose_ros.node.inputs import Stream
+from rose_ros.node.inputs import REVIEW_SECONDS, Stream, read_message
 from rose_ros.node.settings import CameraSettings, Settings
 from rose_ros.node.throttle import Throttle
+from rose_ros.node.timers import steady_timer
 from rose_ros.perception.geometry import Intrinsics, usable_depth
 
 #: Depth images per camera that are kept for a colour image that comes later than its depth.
 _KEPT = 8
 #: s: depth that is this late is not waited for: the camera stopped sending it.
 _ALIVE_SECONDS = 1.0
-#: s: how often it is looked whether publishers came or went.
-_REVIEW_SECONDS = 0.5
 _WARNING_SECONDS = 5.0
 #: bytes: enough for the header at the beginning of an Image.
 _HEADER_BYTES = 4096
@@ -200,12 +195,8 @@ class DepthInputs:
                     self._buffers[camera.name] = DepthBuffer()
                     self._subscribe(camera)
             if self._streams:
-                self._timer = self._node.create_timer(
-                    _REVIEW_SECONDS,
-                    self._review,
-                    callback_group=MutuallyExclusiveCallbackGroup(),
-                    # A timer on ROS time stops while a simulation is paused.
-                    clock=Clock(clock_type=ClockType.STEADY_TIME),
+                self._timer = steady_timer(
+                    self._node, REVIEW_SECONDS, self._review, MutuallyExclusiveCallbackGroup()
                 )
 
     def close(self) -> None:
@@ -235,7 +226,7 @@ class DepthInputs:
         if buffer is None:
             raise DepthError("the camera has no depth topic")
         _, data = buffer.take(round(settings.depth_tolerance * 1e9), settings.depth_wait)
-        message = _read(data, Image)
+        message = read_message(data, Image, DepthError)
         metres = depth_to_metres(message, settings.max_depth)
         if metres.shape != size:
             raise DepthError(
@@ -245,7 +236,8 @@ class DepthInputs:
         info = self._infos.get(camera)
         if info is None:
             raise GeometryError("no camera_info has come yet; see camera_info_topic")
-        return Depth(metres, intrinsics_of(_read(info, CameraInfo), *size), message.header.stamp)
+        calibration = read_message(info, CameraInfo, DepthError)
+        return Depth(metres, intrinsics_of(calibration, *size), message.header.stamp)
 
     def _subscribe(self, camera: CameraSettings) -> None:
         group = MutuallyExclusiveCallbackGroup()
@@ -266,7 +258,7 @@ class DepthInputs:
             return
         try:
             # An Image begins with its header; the rest is read only when it is needed.
-            header = _read(data[:_HEADER_BYTES], Header)
+            header = read_message(data[:_HEADER_BYTES], Header, DepthError)
         except DepthError as error:
             self.warn(camera, error)
             return
@@ -287,11 +279,3 @@ class DepthInputs:
                 for problem in stream.connection.problems:
                     if self._throttle.allows(problem):
                         self._node.get_logger().warning(problem)
-
-
-def _read(data: bytes, kind: type) -> Any:
-    """Deserialise a message that came over the network."""
-    try:
-        return deserialize_message(data, kind)
-    except Exception as error:  # of many kinds: UnicodeDecodeError, RMWError, ...
-        raise DepthError(f"{len(data)} bytes are no {kind.__name__}: {error}") from error

@@ -18,8 +18,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
@@ -28,11 +26,12 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
-from rose_ros.errors import ImageError
+from rose_ros.errors import ImageError, RoseError
 from rose_ros.node.diagnostics import Statistics
 from rose_ros.node.qos import Connection, choose_reliability, describe, input_qos, join
 from rose_ros.node.settings import CameraSettings, Settings
 from rose_ros.node.throttle import Throttle
+from rose_ros.node.timers import steady_timer
 
 AnyImage: TypeAlias = Image | CompressedImage
 
@@ -42,7 +41,15 @@ _CONNECTION_WARNING_SECONDS = 60.0
 #: s: compressed images are ignored while raw ones of the same camera are not older than this.
 _RAW_SECONDS = 1.0
 #: s: how often it is looked whether publishers came or went.
-_REVIEW_SECONDS = 0.5
+REVIEW_SECONDS = 0.5
+
+
+def read_message(data: bytes, kind: type, failure: type[RoseError]) -> Any:
+    """Deserialise what came over the network; raises ``failure`` when it is no such message."""
+    try:
+        return deserialize_message(data, kind)
+    except Exception as error:  # of many kinds: UnicodeDecodeError, RMWError, ...
+        raise failure(f"{len(data)} bytes are no {kind.__name__}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,7 @@ class Packet:
 
     def open(self) -> AnyImage:
         """Deserialise it; raises ``ImageError`` when it is no such message."""
-        try:
-            return deserialize_message(self.data, self.kind)
-        except Exception as error:  # of many kinds: UnicodeDecodeError, RMWError, ...
-            raise ImageError(
-                f"{len(self.data)} bytes are no {self.kind.__name__}: {error}"
-            ) from error
+        return read_message(self.data, self.kind, ImageError)
 
 
 class Stream:
@@ -152,12 +154,8 @@ class CameraInputs:
             self._last_raw = {}
             for camera in settings.cameras:
                 self._streams[camera.name] = self._subscribe(camera)
-            self._timer = self._node.create_timer(
-                _REVIEW_SECONDS,
-                self._review,
-                callback_group=MutuallyExclusiveCallbackGroup(),
-                # A timer on ROS time stops while a simulation is paused.
-                clock=Clock(clock_type=ClockType.STEADY_TIME),
+            self._timer = steady_timer(
+                self._node, REVIEW_SECONDS, self._review, MutuallyExclusiveCallbackGroup()
             )
 
     def close(self) -> None:

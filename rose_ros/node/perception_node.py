@@ -10,8 +10,7 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, JumpThreshold, TimeJump
-from rclpy.clock_type import ClockType
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -34,6 +33,7 @@ from rose_ros.node.running import run
 from rose_ros.node.spatial import SpatialOutputs
 from rose_ros.node.throttle import Throttle
 from rose_ros.node.timeline import JUMP_NS
+from rose_ros.node.timers import steady_timer
 from rose_ros.node.watchdog import Watchdog
 from rose_ros.node.worker import CameraFrame, Worker
 from rose_ros.perception.masks import instance_image
@@ -94,9 +94,7 @@ class PerceptionNode(ResilientLifecycleNode):
         )
         self._reporter = DiagnosticsReporter(self, self._statistics, self._describe)
         if self._settings.autostart:
-            # A timer on ROS time waits for the first time on /clock.
-            steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._autostart = self.create_timer(0.0, self._start_once, clock=steady)
+            self._autostart = steady_timer(self, 0.0, self._start_once)
 
     def stop(self, timeout: float) -> bool:
         """Stop the worker; say whether it ended within ``timeout`` seconds."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ROSClock
-from rclpy.clock_type import ClockType
+from rclpy.clock import ROSClock
 from rclpy.node import Node
 
 from rose_ros.node.diagnostics import NodeState, Statistics
 from rose_ros.node.timeline import ClockWatch
+from rose_ros.node.timers import steady_timer
 
 _PERIOD_SECONDS = 1.0
 
@@ -29,13 +29,7 @@ class DiagnosticsReporter:
         self._describe = describe
         self._watch = ClockWatch()
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(
-            _PERIOD_SECONDS,
-            self._publish,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            # A timer on ROS time stops while a simulation is paused.
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady_timer(node, _PERIOD_SECONDS, self._publish, MutuallyExclusiveCallbackGroup())
 
     def _publish(self) -> None:
         clock = self._node.get_clock()
