@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rose_ros.model.processing import RoseProcessor
 from rose_ros.runtime.calibration import Calibration
 
 
@@ -78,6 +79,16 @@ class RegionName:
 
     text: str
     score: float
+
+
+def read_names(
+    processor: RoseProcessor, ids: NDArray[np.int64], scores: NDArray[np.float32]
+) -> list[RegionName]:
+    """Turn answers, token ids (n, most) with their scores (n,), into names."""
+    return [
+        RegionName(processor.decode_name(row), float(score))
+        for row, score in zip(ids, scores, strict=True)
+    ]
 
 
 def compose(answer: RegionName, kind: RegionName) -> RegionName:

@@ -20,6 +20,7 @@ from rose_ros.runtime.base import (
     RegionName,
     Runtime,
     compose,
+    read_names,
 )
 from rose_ros.runtime.calibration import read_calibration
 from rose_ros.runtime.manifest import FOLDER, check_graphs
@@ -134,11 +135,7 @@ class GraphRuntime(Runtime):
 
     def _names(self, regions: Any, prompt: Array) -> list[RegionName]:
         """Answer one question about regions (n, width)."""
-        ids, scores = self._answer(regions, prompt)
-        return [
-            RegionName(self._processor.decode_name(row), float(score))
-            for row, score in zip(ids, scores, strict=True)
-        ]
+        return read_names(self._processor, *self._answer(regions, prompt))
 
     def _answer(self, regions: Any, prompt: Array) -> tuple[Array, Array]:
         """Answer a prompt (length,) greedily for regions (n, width), all in one batch.

@@ -23,6 +23,7 @@ from rose_ros.runtime.base import (
     RegionName,
     Runtime,
     compose,
+    read_names,
 )
 from rose_ros.runtime.calibration import read_calibration
 
@@ -96,9 +97,8 @@ class TorchRuntime(Runtime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        side = self._model.config.decoded_size
         if not len(candidates):
-            return DecodedMasks(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
+            return DecodedMasks.none(self._model.config.decoded_size)
         previous = self._previous(previous_mask)
         features: ImageEncoding = encoding.features
         revised = None if previous is None else previous.logits
@@ -132,10 +132,7 @@ class TorchRuntime(Runtime):
     def _answer(self, regions: torch.Tensor, prompt: torch.Tensor) -> list[RegionName]:
         """Answer one question about regions (n, width)."""
         ids, scores = self._model.name(regions, prompt, self._processor.config.max_name_tokens)
-        return [
-            RegionName(self._processor.decode_name(row), float(score))
-            for row, score in zip(ids.cpu().numpy(), _numpy(scores), strict=True)
-        ]
+        return read_names(self._processor, ids.cpu().numpy(), _numpy(scores))
 
     def _previous(self, mask: NDArray[np.bool_] | None) -> _Previous | None:
         if mask is None:
