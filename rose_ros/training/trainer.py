@@ -59,8 +59,6 @@ def _train(options: Options) -> None:
     torch.manual_seed(options.seed)
     done: dict[str, Any] = {"stage": options.stages[0], "step": 0}
     given = state or options.start
-    if options.start is not None and options.config:
-        raise TrainingError("a checkpoint keeps its configuration: give --set or --start, not both")
     if given is None:
         config = _configuration(options.config)
         model = RoseModel(config)
@@ -186,7 +184,7 @@ def schedule(step: int, steps: int) -> float:
 
 
 def _resolve(options: Options) -> Options:
-    """Choose what was left to the machine: the device and the number of processes."""
+    """Choose device and number of processes, and refuse what cannot work before anything runs."""
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -197,6 +195,9 @@ def _resolve(options: Options) -> Options:
         raise TrainingError(
             f"a batch of {options.batch} images cannot be shared by {processes} processes"
         )
+    if options.start is not None and options.config:
+        raise TrainingError("a checkpoint keeps its configuration: give --set or --start, not both")
+    _configuration(options.config)
     return replace(options, device=device, processes=processes)
 
 
