@@ -26,8 +26,8 @@ from rose_ros.perception.session import PerceptionSession, SessionOptions
 from rose_ros.runtime.base import Runtime
 from rose_ros.runtime.checked import CheckedRuntime
 
-#: (model, runtime, device) -> Runtime
-RuntimeFactory = Callable[[str, str, str], Runtime]
+#: Called as ``rose_ros.runtime.create_runtime``.
+RuntimeFactory = Callable[..., Runtime]
 
 #: s: what goes back within this time after something else did, went back together with it.
 _SAME_JUMP_SECONDS = 2.0
@@ -78,9 +78,9 @@ class Pipeline:
         #: what is known of the model and its device, for diagnostics; replaced, never changed
         self.description: Mapping[str, str] = {}
 
-    def load(self, model: str, runtime: str, device: str) -> str:
+    def load(self, model: str, runtime: str, device: str, threads: int = 0) -> str:
         """Load the model, warm it up and say what it runs on. Raises ``RoseError``."""
-        loaded = self._create_runtime(model, runtime, device)
+        loaded = self._create_runtime(model, runtime=runtime, device=device, threads=threads)
         noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
         checked = CheckedRuntime(loaded)
         Perceiver(checked).segment(noise)
@@ -148,8 +148,13 @@ class Pipeline:
         header = self._headers.get(camera)
         return str(header.frame_id) if header is not None else ""
 
-    def process(self, frame: CameraFrame[AnyImage]) -> ProcessedFrame:
-        """Segment one frame. Raises ``ImageError`` when the message cannot be decoded."""
+    def process(
+        self, frame: CameraFrame[AnyImage], let_in: Callable[[], None] = lambda: None
+    ) -> ProcessedFrame:
+        """Segment one frame. Raises ``ImageError`` when the message cannot be decoded.
+
+        ``let_in`` is called between the steps and may serve requests.
+        """
         started = time.monotonic()
         header = frame.message.header
         compressed = isinstance(frame.message, CompressedImage)
@@ -165,6 +170,7 @@ class Pipeline:
             camera=frame.camera,
             stamp_ns=stamp_ns,
             time_ns=timeline.advance(stamp_ns, frame.received),
+            let_in=let_in,
         )
         self._look_at_device()
         preprocess = result.timing.preprocess + converted - started
@@ -176,7 +182,7 @@ class Pipeline:
             model=self.session.model_name,
             session_id=self._session_id,
             frames_skipped=frame.skipped - self._skipped_before.get(frame.camera, 0),
-            queue=started - frame.received,
+            queue=started - frame.received + result.timing.waiting,
             clock_jumped=jumped,
         )
 

@@ -133,6 +133,18 @@ class Worker(Generic[M]):
         """Like ``submit``, but raise ``BusyError`` when too many requests wait already."""
         return self._enqueue(function, is_request=True)
 
+    def serve_requests(self) -> None:
+        """Run the requests that wait, in the midst of a frame; for the worker's thread alone.
+
+        A planner then waits for a step of the frame and not for all of it. Jobs that are no
+        requests, such as the end of a session, and what comes after them wait for the frame.
+        """
+        while (job := self._next_request()) is not None:
+            self._busy_since = time.monotonic()
+            if job.future.set_running_or_notify_cancel():
+                job.run()
+            self._busy_since = time.monotonic()
+
     def stop(self, timeout: float) -> bool:
         """Cancel what waits, end the thread; say whether it ended within ``timeout`` seconds."""
         with self._wake:
@@ -180,6 +192,10 @@ class Worker(Generic[M]):
                 _LOGGER.exception("the worker goes on after an unexpected error")
             finally:
                 self._busy_since = None
+
+    def _next_request(self) -> _Job | None:
+        with self._wake:
+            return self._jobs.popleft() if self._jobs and self._jobs[0].is_request else None
 
     def _next(self) -> _Job | CameraFrame[M] | None:
         """Wait for the next job or due frame; None when the thread shall end."""

@@ -14,9 +14,6 @@ from rose_ros.perception.masks import measure
 from rose_ros.perception.segments import Segment, Status
 from rose_ros.perception.selection import Detections
 
-#: Masks that share less of the smaller one's area are two things.
-SHARED_AREA = 0.3
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -58,13 +55,6 @@ def removal(targets: Sequence[Segment]) -> Change:
         edits=dict.fromkeys(segment.id for segment in targets),
         give=lambda given: replace(given, removed=True),
     )
-
-
-def is_same_thing(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bool:
-    """Return whether two masks (h, w) can be one segment before and after a correction."""
-    shared = int(np.count_nonzero(before & after))
-    smaller = min(int(np.count_nonzero(before)), int(np.count_nonzero(after)))
-    return shared >= SHARED_AREA * max(1, smaller)
 
 
 def reshaped(target: Segment, mask: NDArray[np.bool_], quality: float) -> Segment:

@@ -82,16 +82,18 @@ class FrameFollower:
         self._options = options
         self._seen: list[Seen] = []
 
-    def follow(self, stamp_ns: int) -> tuple[Segment, ...]:
-        """Return the frame's segments in ascending id."""
-        threshold = self._options.perceiver.objectness_threshold
-        least = threshold * self._options.tracker.keep_factor
-        prompt = self._options.perceiver.text or EVERYTHING
-        found = self._perceiver.detect(self._encoding, prompt, least)
+    def detect(self) -> Detections:
+        """Run the dense pass; what is too weak to be new may still be a track."""
+        options = self._options.perceiver
+        least = options.objectness_threshold * self._options.tracker.keep_factor
+        return self._perceiver.detect(self._encoding, options.text or EVERYTHING, least)
+
+    def follow(self, found: Detections, stamp_ns: int) -> tuple[Segment, ...]:
+        """Return the frame's segments in ascending id, from what ``detect`` returned."""
         side = found.logits.shape[-1]
         shape = content_cells(side, self._encoding.content) if len(found) else None
         self._tracker.start(stamp_ns, shape)
-        self._take_unnamed(found, least_for_new=threshold)
+        self._take_unnamed(found, self._options.perceiver.objectness_threshold)
         for seen in self._seen:
             self._memory.inherit(seen.track, self._options.tracker.min_cosine)
         self._apply_corrections()

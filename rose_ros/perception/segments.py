@@ -90,11 +90,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds spent on one frame inside perception."""
+    """Seconds spent on one frame inside perception; waiting: on requests that were let in."""
 
     preprocess: float = 0.0
     inference: float = 0.0
     postprocess: float = 0.0
+    waiting: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

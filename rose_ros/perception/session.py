@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import RequestError
 from rose_ros.perception.correcting import Corrector
-from rose_ros.perception.following import SAME_IOU, FrameFollower, SessionOptions
-from rose_ros.perception.history import Memory, Record, Refusal, with_identity
-from rose_ros.perception.matching import match_names
+from rose_ros.perception.finding import find
+from rose_ros.perception.following import FrameFollower, SessionOptions
+from rose_ros.perception.history import Memory, Record, Refusal
 from rose_ros.perception.perceiver import Perceiver
-from rose_ros.perception.refinement import clean_text, normalise_name
+from rose_ros.perception.refinement import clean_text
 from rose_ros.perception.segments import (
     FindReply,
     FindRequest,
     RefineReply,
     RefineRequest,
-    Segment,
     SegmentedFrame,
     Status,
     Timing,
@@ -61,23 +60,28 @@ class PerceptionSession:
         camera: str = "",
         stamp_ns: int = 0,
         time_ns: int | None = None,
+        let_in: Callable[[], None] = lambda: None,
     ) -> SegmentedFrame:
         """Segment an RGB image uint8 (height, width, 3) and carry identities and corrections on.
 
-        ``time_ns`` is the time by which identities end, where the stamp does not tell it. Raises
-        ``ImageError``; the session is then as it was.
+        ``time_ns`` is the time by which identities end, where the stamp does not tell it.
+        ``let_in`` is called while nothing of this frame is remembered yet; it may serve requests.
+        Raises ``ImageError``; the session is then as it was.
         """
         start = time.perf_counter()
         options = self.options
         perceiver = Perceiver(self._runtime, options.perceiver)
         encoding = perceiver.encode(image)
+        waiting = _seconds(let_in)
         tracker = self._tracker(camera, options)
         follower = FrameFollower(perceiver, encoding, self._memory, tracker, options)
-        segments = follower.follow(stamp_ns if time_ns is None else time_ns)
+        found = follower.detect()
+        waiting += _seconds(let_in)
+        segments = follower.follow(found, stamp_ns if time_ns is None else time_ns)
         sequence = self._sequences.get(camera, 0) + 1
         self._sequences[camera] = sequence
         inference = perceiver.inference_seconds
-        rest = time.perf_counter() - start - inference
+        rest = time.perf_counter() - start - inference - waiting
         frame = SegmentedFrame(
             camera,
             stamp_ns,
@@ -85,7 +89,7 @@ class PerceptionSession:
             encoding.height,
             encoding.width,
             segments,
-            Timing(0.0, inference, rest),
+            Timing(0.0, inference, rest, waiting),
         )
         record = Record(encoding, frame)
         self._memory.add(record, options.history_frames, options.history_seconds)
@@ -112,25 +116,13 @@ class PerceptionSession:
         return corrector.refine(request)
 
     def find(self, request: FindRequest) -> FindReply:
-        """Look for what a description fits; changes nothing.
-
-        A published name is an address: what bears it letter for letter is the answer, also when a
-        planner made it up. A description that the words of published names answer ("all bowls") is
-        answered by them; any other goes to the model.
-        """
+        """Look for what a description fits (``finding``); changes nothing."""
         perceiver = Perceiver(self._runtime, self.options.perceiver)
         try:
             text = clean_text(request.text)
             record = self._memory.locate(request.camera, request.stamp_ns)
             known = self._memory.view(record)
-            segments = _named(known, text)
-            if not segments:
-                names = [segment.label.text for segment in known]
-                segments = [known[i] for i in match_names(text, names)]
-            if not segments:
-                found = perceiver.find(record.encoding, text)
-                fresh = perceiver.to_segments(record.encoding, found)
-                segments = with_identity(fresh, known, record, SAME_IOU)
+            segments = find(perceiver, record, known, text)
         except Refusal as refusal:
             return FindReply(refusal.status, str(refusal))
         except RequestError as error:
@@ -152,10 +144,8 @@ class PerceptionSession:
             self._memory.forget(name)
 
 
-def _named(segments: Sequence[Segment], text: str) -> list[Segment]:
-    """Return the segments that bear a name letter for letter; none when it cannot be a name."""
-    try:
-        name = normalise_name(text)
-    except RequestError:
-        return []
-    return [segment for segment in segments if segment.label.text == name]
+def _seconds(call: Callable[[], None]) -> float:
+    """Call and return how long it took."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

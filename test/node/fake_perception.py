@@ -142,7 +142,7 @@ def hang() -> None:
     time.sleep(3600.0)
 
 
-def open_fake(model: str, runtime: str, device: str) -> Runtime:
+def open_fake(model: str, **_: Any) -> Runtime:
     """Make the scripted runtime."""
     return FakeRuntime(model)
 

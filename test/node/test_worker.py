@@ -30,6 +30,10 @@ class Bench:
         self.seen.append(frame)
         if frame.message == "poison":
             raise RuntimeError("poison")
+        if frame.message == "patient":
+            self.worker.serve_requests()
+            self.started.release()
+            assert self.go.acquire(timeout=PATIENCE)
 
     def wait(self, count: int) -> list[str]:
         end = time.monotonic() + PATIENCE
@@ -70,6 +74,37 @@ def test_requests_go_before_frames(bench: Bench) -> None:
     future.result(PATIENCE)
     assert bench.wait(2) == ["first", "second"]
     assert order == [1]
+
+
+def test_requests_are_served_in_the_midst_of_a_frame(bench: Bench) -> None:
+    bench.worker.open(("a",))
+    bench.worker.offer("a", "patient")
+    assert bench.started.acquire(timeout=PATIENCE)
+    served = [bench.worker.request(lambda i=i: i) for i in range(2)]
+    end = bench.worker.submit(lambda: "end of session")
+    bench.go.release()
+    assert bench.started.acquire(timeout=PATIENCE), "the frame goes on after them"
+    assert [future.result(0) for future in served] == [0, 1]
+    late = bench.worker.request(lambda: "late")
+    assert not end.done()
+    bench.go.release()
+    assert end.result(PATIENCE) == "end of session"
+    assert late.result(PATIENCE) == "late"
+
+
+def test_what_waits_for_the_frame_holds_back_what_came_after_it(bench: Bench) -> None:
+    bench.worker.open(("a",))
+    bench.worker.offer("a", "patient")
+    assert bench.started.acquire(timeout=PATIENCE)
+    order: list[str] = []
+    bench.worker.submit(lambda: order.append("end of session"))
+    late = bench.worker.request(lambda: order.append("late"))
+    bench.go.release()
+    assert bench.started.acquire(timeout=PATIENCE)
+    assert not late.done()
+    bench.go.release()
+    late.result(PATIENCE)
+    assert order == ["end of session", "late"]
 
 
 def test_cameras_take_turns(bench: Bench) -> None:
