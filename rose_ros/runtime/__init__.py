@@ -21,10 +21,13 @@ _LARGE_BYTES = 2 << 30
 _log = logging.getLogger(__name__)
 
 
-def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "auto") -> Runtime:
+def create_runtime(
+    model: str | Path, *, runtime: str = "auto", device: str = "auto", threads: int = 0
+) -> Runtime:
     """Open ``model`` (a folder, or the name of a shipped model) with the runtime asked for.
 
-    ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". "auto" takes ONNX Runtime on a
+    ``device`` is "auto", "cpu" or a CUDA device such as "cuda:0". ``threads`` are those of the CPU,
+    0 for as many as this process may use cores. "auto" takes ONNX Runtime on a
     CPU; on a GPU TensorRT where engines fit it, else PyTorch. Graphs are those beside the
     checkpoint, else those in the cache, which are exported on first use
     (``rose_ros.runtime.cache``); for shipped and for large models only when "onnx" is asked for.
@@ -41,22 +44,24 @@ def create_runtime(model: str | Path, *, runtime: str = "auto", device: str = "a
     if runtime == "tensorrt":
         return _open_tensorrt(checkpoint, device)
     if runtime == "tensorrt_or_onnx":
-        return _open_tensorrt_or_onnx(checkpoint, device)
+        return _open_tensorrt_or_onnx(checkpoint, device, threads)
     if runtime == "auto" and _prefers_tensorrt(device):
         try:
             return _open_tensorrt(checkpoint, device)
         except (EngineError, ModelError, RuntimeUnavailableError) as error:
             _log.warning("PyTorch runs the network instead of TensorRT: %s", error)
     if runtime == "onnx":
-        return _open_onnx(checkpoint, device, exports=True)
+        return _open_onnx(checkpoint, device, exports=True, threads=threads)
     if runtime == "auto" and _prefers_onnx(checkpoint, device):
         try:
-            return _open_onnx(checkpoint, device, exports=_exports_unasked(checkpoint))
+            return _open_onnx(
+                checkpoint, device, exports=_exports_unasked(checkpoint), threads=threads
+            )
         except (ExportError, ModelError, RuntimeUnavailableError) as error:
             if find_spec("torch") is None:
                 raise
             _log.warning("PyTorch runs the network instead of ONNX Runtime: %s", error)
-    return _open_torch(checkpoint, device)
+    return _open_torch(checkpoint, device, threads)
 
 
 def _prefers_tensorrt(device: str) -> bool:
@@ -71,13 +76,9 @@ def _prefers_onnx(checkpoint: Path, device: str) -> bool:
         return False
     if device == "auto" and _has_gpu():
         return False
-    return _graphs_beside(checkpoint) or _exports_unasked(checkpoint)
+    from rose_ros.runtime.manifest import graphs_beside
 
-
-def _graphs_beside(checkpoint: Path) -> bool:
-    from rose_ros.runtime.manifest import FILE, FOLDER
-
-    return (checkpoint / FOLDER / FILE).is_file()
+    return graphs_beside(checkpoint) is not None or _exports_unasked(checkpoint)
 
 
 def _exports_unasked(checkpoint: Path) -> bool:
@@ -103,21 +104,22 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _open_onnx(checkpoint: Path, device: str, *, exports: bool) -> Runtime:
+def _open_onnx(checkpoint: Path, device: str, *, exports: bool, threads: int) -> Runtime:
     """Open the graphs beside a checkpoint, else, if it ``exports``, those in the cache."""
     from rose_ros.runtime.cache import ensure_graphs, missing_packages
+    from rose_ros.runtime.manifest import graphs_beside
     from rose_ros.runtime.onnx import OnnxRuntime
 
-    beside = _graphs_beside(checkpoint)
     # A device that ONNX Runtime does not run on is refused by it, before anything is exported.
-    if beside or not exports or device not in ("auto", "cpu"):
+    if graphs_beside(checkpoint) or not exports or device not in ("auto", "cpu"):
         try:
-            return OnnxRuntime(checkpoint, device=device)
+            return OnnxRuntime(checkpoint, device=device, threads=threads)
         except ModelError as error:
             if not exports or missing_packages():
                 raise
             _log.warning("the graphs beside the checkpoint are refused: %s", error)
-    return OnnxRuntime(checkpoint, device=device, graphs=ensure_graphs(checkpoint))
+    graphs = ensure_graphs(checkpoint)
+    return OnnxRuntime(checkpoint, device=device, graphs=graphs, threads=threads)
 
 
 def _open_tensorrt(checkpoint: Path, device: str) -> Runtime:
@@ -126,16 +128,16 @@ def _open_tensorrt(checkpoint: Path, device: str) -> Runtime:
     return TensorRtRuntime(checkpoint, device=device)
 
 
-def _open_tensorrt_or_onnx(checkpoint: Path, device: str) -> Runtime:
+def _open_tensorrt_or_onnx(checkpoint: Path, device: str, threads: int) -> Runtime:
     """Open engines; where they cannot run, ONNX Runtime on the CPU."""
     try:
         return _open_tensorrt(checkpoint, device)
     except (EngineError, ModelError, RuntimeUnavailableError) as error:
         _log.warning("ONNX Runtime runs the network meanwhile: %s", error)
-    return _open_onnx(checkpoint, "cpu", exports=True)
+    return _open_onnx(checkpoint, "cpu", exports=True, threads=threads)
 
 
-def _open_torch(checkpoint: Path, device: str) -> Runtime:
+def _open_torch(checkpoint: Path, device: str, threads: int) -> Runtime:
     if find_spec("torch") is None:
         raise RuntimeUnavailableError(
             "the torch runtime needs PyTorch, which is not installed; pip install -r "
@@ -143,4 +145,4 @@ def _open_torch(checkpoint: Path, device: str) -> Runtime:
         )
     from rose_ros.runtime.torch import TorchRuntime
 
-    return TorchRuntime(checkpoint, device=device)
+    return TorchRuntime(checkpoint, device=device, threads=threads)

@@ -1,16 +1,18 @@
-"""What a runtime does for perception: four calls, numpy in and numpy out."""
+"""What a runtime does for perception, numpy in and numpy out, and what all of them share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.model.processing import RoseProcessor
-from rose_ros.runtime.calibration import Calibration
+from rose_ros.runtime.calibration import Calibration, read_calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Candidates:
             self.category_embeddings[index],
         )
 
+    def best(self, count: int) -> Candidates:
+        """Select at most so many with the highest objectness, in that order."""
+        return self.take(np.argsort(-self.objectness, kind="stable")[:count])
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedMasks:
@@ -72,6 +78,14 @@ class DecodedMasks:
         """Return no masks, of the right shapes."""
         return cls(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
 
+    @classmethod
+    def joined(cls, parts: Sequence[DecodedMasks]) -> DecodedMasks:
+        """Put the masks of batches, at least one, together."""
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RegionName:
@@ -79,16 +93,6 @@ class RegionName:
 
     text: str
     score: float
-
-
-def read_names(
-    processor: RoseProcessor, ids: NDArray[np.int64], scores: NDArray[np.float32]
-) -> list[RegionName]:
-    """Turn answers, token ids (n, most) with their scores (n,), into names."""
-    return [
-        RegionName(processor.decode_name(row), float(score))
-        for row, score in zip(ids, scores, strict=True)
-    ]
 
 
 def compose(answer: RegionName, kind: RegionName) -> RegionName:
@@ -103,6 +107,24 @@ def compose(answer: RegionName, kind: RegionName) -> RegionName:
     return RegionName(" ".join([*words[:-1], *noun]), answer.score * kind.score)
 
 
+#: A question about regions, an answer and whether it must end there, to its probability (n,).
+Asked = Callable[[str, str, bool], NDArray[np.float32]]
+
+
+def likelihood_of(name: str, asked: Asked, *, by_shape: bool) -> NDArray[np.float32]:
+    """Put the probability (n,) of a name together from those of what ``compose`` puts together.
+
+    ``asked`` answers "name" and, if ``by_shape``, "kind". One word may be a noun, or what a name
+    begins with.
+    """
+    *first, last = name.split()
+    if not by_shape:
+        return asked("name", name, True)
+    if first:
+        return asked("name", " ".join(first), False) * asked("kind", last, True)
+    return np.maximum(asked("kind", last, True), asked("name", last, False))
+
+
 class Runtime(ABC):
     """One model on one device.
 
@@ -115,6 +137,8 @@ class Runtime(ABC):
     model_name: str
     #: where it runs, e.g. "cpu" or "cuda:0"
     device: str
+    #: cells a side of mask logits
+    mask_side: int = 64
     #: what turns this model's scores into probabilities; its four calls give them as they are
     calibration: Calibration = Calibration()
 
@@ -146,5 +170,117 @@ class Runtime(ABC):
     ) -> list[RegionName]:
         """Name the regions under the mask logits (n, side, side), all in one batch."""
 
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        """Return how probable a name is for each region under mask logits (n, side, side).
+
+        float32 (n,) in [0, 1]. A runtime that only knows its first choice says 0 of what has other
+        words.
+        """
+        found, words = self.name(encoding, logits, category_embeddings), set(name.split())
+        scores = [one.score if words <= set(one.text.split()) else 0.0 for one in found]
+        return np.array(scores, np.float32)
+
     def close(self) -> None:  # noqa: B027 - optional hook
         """Free what the runtime holds."""
+
+
+class CheckpointRuntime(Runtime):
+    """What all runtimes of a checkpoint do alike; a subclass only runs the network.
+
+    Region tokens are whatever the subclass likes, one for each region.
+    """
+
+    #: what ends a name
+    _end_token_id: int
+
+    def __init__(self, folder: Path) -> None:
+        """Read what a checkpoint folder says beside its network; raises ``ModelError``."""
+        self.model_name = folder.name
+        self._processor = RoseProcessor.from_pretrained(folder)
+        self.calibration = read_calibration(folder)
+        self._prompts = {
+            "name": self._processor.name_prompt_ids(),
+            "kind": self._processor.kind_prompt_ids(),
+        }
+
+    def encode(self, image: NDArray[np.uint8]) -> Encoding:
+        features = self._encode(*self._processor.pixel_values(image))
+        height, width = image.shape[:2]
+        return Encoding(height, width, self._processor.content(height, width), features)
+
+    def name(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+    ) -> list[RegionName]:
+        if not len(logits):
+            return []
+        regions = self._region_tokens(encoding, logits, category_embeddings)
+        answers = [self._ask(tokens, self._prompts[one]) for one, tokens in regions.items()]
+        if len(answers) == 1:
+            return answers[0]
+        return [compose(*pair) for pair in zip(*answers, strict=True)]
+
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        if not len(logits):
+            return np.zeros(0, np.float32)
+        regions = self._region_tokens(encoding, logits, category_embeddings)
+
+        def asked(question: str, answer: str, ends: bool) -> NDArray[np.float32]:
+            ids = self._processor.encode_text(f" {answer}")[0]
+            if ends:
+                ids = np.append(ids, self._end_token_id)
+            if len(ids) > self._processor.config.max_name_tokens:  # no name is as long
+                return np.zeros(len(logits), np.float32)
+            return self._probability(regions[question], self._prompts[question], ids)
+
+        return likelihood_of(name, asked, by_shape="kind" in regions)
+
+    def _ask(self, regions: Any, prompt: NDArray[np.int64]) -> list[RegionName]:
+        ids, scores = self._answer(regions, prompt)
+        return [
+            RegionName(self._processor.decode_name(row), float(score))
+            for row, score in zip(ids, scores, strict=True)
+        ]
+
+    @abstractmethod
+    def _encode(self, pixels: NDArray[np.float32], sam_pixels: NDArray[np.float32]) -> Any:
+        """Make the features of an encoding from the network's inputs (1, 3, size, size)."""
+
+    @abstractmethod
+    def _region_tokens(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+    ) -> dict[str, Any]:
+        """Make region tokens (n, width) for "name" and, if shapes are read apart, for "kind"."""
+
+    @abstractmethod
+    def _answer(
+        self, regions: Any, prompt: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Answer a prompt (length,) greedily for region tokens (n, width), all in one batch.
+
+        Returns token ids (n, most), filled up with the end token, and the mean probability (n,)
+        of the tokens up to and including the end.
+        """
+
+    @abstractmethod
+    def _probability(
+        self, regions: Any, prompt: NDArray[np.int64], answer: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the probability (n,) of an answer (tokens,) to a prompt about region tokens."""

@@ -35,7 +35,10 @@ EXPORT_PACKAGES = (
 SCENES = 20
 
 #: The code that decides what is in the graphs, relative to the package.
-_EXPORTER = ("model/*.py", "runtime/decoder.py", "runtime/export.py", "runtime/graphs.py")
+_EXPORTER = (
+    "model/*.py",
+    *("runtime/decoder.py", "runtime/export.py", "runtime/graph_examples.py", "runtime/graphs.py"),
+)
 _KEY_LENGTH = 32
 
 _log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ class CheckedRuntime(Runtime):
         self.kind = runtime.kind
         self.model_name = runtime.model_name
         self.device = runtime.device
+        self.mask_side = runtime.mask_side
         self.calibration = runtime.calibration
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
@@ -64,6 +65,18 @@ class CheckedRuntime(Runtime):
         scores = np.array([name.score for name in names], np.float32)
         _check("names", scores, (len(logits),))
         return names
+
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        """Say how probable a name is; raises ``ModelError`` when that is no number."""
+        found = self._runtime.likelihood(encoding, logits, category_embeddings, name)
+        _check("likelihoods", found, (len(logits),))
+        return found
 
     def close(self) -> None:
         """Free what the runtime holds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -110,6 +111,12 @@ def engine_root() -> Path:
 def engine_folder(model: str, key: str, root: Path | None = None) -> Path:
     """Return the folder of the engines that were built together."""
     return (root or engine_root()) / f"{model}-{key[:16]}"
+
+
+def timing_file(machine: Machine, root: Path | None = None) -> Path:
+    """Name the file of measured kernels: of one TensorRT on one kind of GPU."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{machine.tensorrt} {machine.gpu}").strip("-")
+    return (root or engine_root()) / f"timings-{name}.bin"
 
 
 def write_engine(folder: Path, record: EngineRecord, engine: bytes | memoryview) -> None:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import EngineError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
-from rose_ros.runtime.base import Candidates, Encoding
+from rose_ros.runtime.base import Encoding
 from rose_ros.runtime.manifest import GRAPHS
 from rose_ros.runtime.onnx import OnnxRuntime
+from rose_ros.runtime.parity import largest_mask, mask_ious
 
 Array = NDArray[Any]
 
@@ -104,12 +105,13 @@ LIMITS = {
 }
 
 #: Outputs that are probabilities, compared as such.
-_PROBABILITIES = ("objectness", "quality", "probability")
+_PROBABILITIES = ("objectness", "quality", "probability", "wanted_probability")
 
 
 class _Recorder(OnnxRuntime):
-    """Keeps what every graph is given and returns."""
+    """Keeps what every graph is given and returns, in batches as large as asked for."""
 
+    decoded_at_once = 1 << 30
     calls: dict[str, list[Call]]
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _run_all(runtime: OnnxRuntime, image: NDArray[np.uint8], batches: list[int])
         batch = found.take(np.resize(order, size))
         logits = runtime.decode(encoding, batch).logits
         names = runtime.name(encoding, logits, batch.category_embeddings)
-        mask = _largest(logits, image.shape[:2])
+        mask = largest_mask(logits, image.shape[:2])
         label = names[0].text or "thing"
     if mask is not None:
         _revise(runtime, encoding, label, mask)
@@ -180,17 +182,7 @@ def _run_all(runtime: OnnxRuntime, image: NDArray[np.uint8], batches: list[int])
 def _revise(runtime: OnnxRuntime, encoding: Encoding, label: str, mask: NDArray[np.bool_]) -> None:
     runtime.perceive(encoding, find_prompt(f"the {label}"))
     revised = runtime.perceive(encoding, refine_prompt(label, "Include the handle."), mask)
-    best: Candidates = revised.take(np.argsort(-revised.objectness, kind="stable")[:1])
-    runtime.decode(encoding, best, mask)
-
-
-def _largest(logits: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the largest mask, brought to an image of (height, width) by its nearest cells."""
-    largest = logits[int(np.argmax((logits > 0).sum((1, 2))))] > 0
-    rows = np.arange(size[0]) * largest.shape[0] // size[0]
-    columns = np.arange(size[1]) * largest.shape[1] // size[1]
-    found: NDArray[np.bool_] = largest[rows][:, columns]
-    return found
+    runtime.decode(encoding, revised.best(1), mask)
 
 
 def _compare(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> Agreement:
@@ -219,8 +211,5 @@ def _error(wanted: Array, given: Array) -> float:
 
 def _compare_masks(wanted: Array, given: Array) -> Agreement:
     """Compare logits (n, side, side) above 0; two empty masks agree."""
-    one, two = wanted > 0, given > 0
-    union, shared = (one | two).sum((1, 2)), (one & two).sum((1, 2))
-    ious = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
-    ious = np.where(np.isfinite(given).all((1, 2)), ious, np.nan)
+    ious = mask_ious(wanted, given)
     return Agreement(masks=len(ious), mask_iou=float(ious.min()), mean_iou=float(ious.mean()))

@@ -29,7 +29,7 @@ from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime import manifest as manifests
 from rose_ros.runtime.cache import missing_packages
-from rose_ros.runtime.graphs import Graph, build_graphs
+from rose_ros.runtime.graph_examples import Graph, build_graphs
 from rose_ros.runtime.manifest import Manifest
 from rose_ros.runtime.onnx import OnnxRuntime
 from rose_ros.runtime.parity import LIMITS, compare, require_parity

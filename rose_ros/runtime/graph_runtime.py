@@ -11,18 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.errors import ModelError
-from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
-from rose_ros.runtime.base import (
-    Candidates,
-    DecodedMasks,
-    Encoding,
-    RegionName,
-    Runtime,
-    compose,
-    read_names,
-)
-from rose_ros.runtime.calibration import read_calibration
+from rose_ros.runtime.base import Candidates, CheckpointRuntime, DecodedMasks, Encoding
 from rose_ros.runtime.manifest import FOLDER, check_graphs
 
 Array = NDArray[Any]
@@ -31,7 +21,7 @@ Array = NDArray[Any]
 _BLOCKED = -1e4
 
 
-class GraphRuntime(Runtime):
+class GraphRuntime(CheckpointRuntime):
     """Runs a checkpoint through the graphs that ``rose_ros export`` wrote.
 
     What passes from graph to graph, and the naming cache, may lie where the subclass likes, as
@@ -44,11 +34,9 @@ class GraphRuntime(Runtime):
         Raises ``ModelError`` when the graphs are not there, damaged or of another checkpoint.
         """
         folder = find_model(model)
+        super().__init__(folder)
         graphs = folder / FOLDER if graphs is None else graphs
-        self.model_name = folder.name
         self._folder = graphs
-        self._processor = RoseProcessor.from_pretrained(folder)
-        self.calibration = read_calibration(folder)
         self._centres = _centres(self._processor.config.grid)
         try:
             self._manifest = check_graphs(folder, graphs)
@@ -56,6 +44,8 @@ class GraphRuntime(Runtime):
             raise ModelError(
                 f"{error}; run: python -m rose_ros export --model {folder} --out {graphs}"
             ) from error
+        self._end_token_id = self._manifest.end_token_id
+        self.mask_side = self._manifest.graphs["region"]["inputs"]["logits"]["shape"][-1]
         later = [graph for name, graph in self._manifest.graphs.items() if name != "encode"]
         self._kept = {name for graph in later for name in graph["inputs"]}
 
@@ -63,22 +53,10 @@ class GraphRuntime(Runtime):
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run one graph on exactly its inputs, by name, and return its outputs by name."""
 
-    def zeros(self, shape: tuple[int, ...]) -> Any:
-        """Make float32 zeros of this shape where the graphs like them."""
-        return np.zeros(shape, np.float32)
-
     def to_numpy(self, value: Any) -> Array:
         """Bring what a graph returned to the host."""
         found: Array = value
         return found
-
-    def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        pixels, sam_pixels = self._processor.pixel_values(image)
-        inputs = {"pixel_values": pixels, "sam_pixel_values": sam_pixels}
-        found = {**inputs, **self._call("encode", inputs)}
-        features = {name: value for name, value in found.items() if name in self._kept}
-        height, width = image.shape[:2]
-        return Encoding(height, width, self._processor.content(height, width), features)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None
@@ -101,9 +79,9 @@ class GraphRuntime(Runtime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        side = self._processor.config.mask_size
         if not len(candidates):
-            return DecodedMasks.none(side)
+            return DecodedMasks.none(self.mask_side)
+        side = self._processor.config.mask_size
         previous = np.zeros((1, 1, side, side), np.float32)
         if previous_mask is not None:
             _, previous = self._processor.previous(previous_mask)
@@ -117,52 +95,33 @@ class GraphRuntime(Runtime):
         quality = self.to_numpy(found["quality"])[0]
         return DecodedMasks(self.to_numpy(found["logits"])[0], quality.clip(0.0, 1.0))
 
-    def name(
+    def _encode(self, pixels: Array, sam_pixels: Array) -> dict[str, Any]:
+        inputs = {"pixel_values": pixels, "sam_pixel_values": sam_pixels}
+        found = {**inputs, **self._call("encode", inputs)}
+        return {name: value for name, value in found.items() if name in self._kept}
+
+    def _region_tokens(
         self,
         encoding: Encoding,
         logits: NDArray[np.float32],
         category_embeddings: NDArray[np.float32],
-    ) -> list[RegionName]:
-        if not len(logits):
-            return []
+    ) -> dict[str, Any]:
         own = {"category_embeddings": category_embeddings[None], "logits": logits[None]}
         found = self._call("region", {**encoding.features, **own})
-        names = self._names(found["regions"][0], self._processor.name_prompt_ids())
-        if "shapes" not in found:
-            return names
-        kinds = self._names(found["shapes"][0], self._processor.kind_prompt_ids())
-        return [compose(*pair) for pair in zip(names, kinds, strict=True)]
-
-    def _names(self, regions: Any, prompt: Array) -> list[RegionName]:
-        """Answer one question about regions (n, width)."""
-        return read_names(self._processor, *self._answer(regions, prompt))
+        tokens = {"name": found["regions"][0]}
+        if "shapes" in found:
+            tokens["kind"] = found["shapes"][0]
+        return tokens
 
     def _answer(self, regions: Any, prompt: Array) -> tuple[Array, Array]:
-        """Answer a prompt (length,) greedily for regions (n, width), all in one batch.
-
-        Returns token ids (n, most), filled up with the end token, and the mean probability (n,)
-        of the tokens up to and including the end.
-        """
         count, most = len(regions), self._processor.config.max_name_tokens
-        end = self._manifest.end_token_id
-        cache = self._empty_cache(count)
+        end = self._end_token_id
+        reading = _Reading(self, regions, prompt)
         ids = np.full((count, most), end, np.int64)
         total, length = np.zeros(count, np.float32), np.zeros(count, np.float32)
         running = np.ones(count, bool)
-        tokens = np.repeat(prompt[None], count, axis=0)
-        is_region = prompt == self._manifest.region_token_id
-        used = 0
         for step in range(most):
-            after = used + tokens.shape[1]
-            inputs = {
-                "input_ids": tokens,
-                "is_region": is_region,
-                "regions": regions,
-                "cache": cache,
-                "mask": _cache_mask(used, after - used, cache.shape[4]),
-                "positions": np.arange(used, after)[None],
-            }
-            found = self._call("name", inputs)
+            found = reading.step(np.full(count, end, np.int64))
             choice = self.to_numpy(found["next_ids"])
             total += self.to_numpy(found["probability"]) * running
             length += running
@@ -170,25 +129,66 @@ class GraphRuntime(Runtime):
             running &= choice != end
             if not running.any():
                 break
-            cache[..., used:after, :] = found["new_cache"]
-            used = after
-            tokens, is_region = ids[:, step : step + 1], np.zeros(1, bool)
+            reading.append(ids[:, step])
         return ids, total / np.maximum(length, 1.0)
+
+    def _probability(self, regions: Any, prompt: Array, answer: Array) -> Array:
+        reading = _Reading(self, regions, prompt)
+        total = np.ones(len(regions), np.float32)
+        for step, token in enumerate(answer):
+            wanted = np.full(len(regions), token, np.int64)
+            total = total * self.to_numpy(reading.step(wanted)["wanted_probability"])
+            if step + 1 < len(answer):
+                reading.append(wanted)
+        return total
 
     def _empty_cache(self, count: int) -> Any:
         """Make room for the keys and values of ``count`` regions, in every layer."""
         shape = list(self._manifest.graphs["name"]["inputs"]["cache"]["shape"])
         shape[2] = count
-        return self.zeros(tuple(shape))
+        return np.zeros(shape, np.float32)
 
     def _call(self, graph: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run a graph on what the manifest says that it takes."""
-        return self.run(graph, {name: values[name] for name in self._inputs(graph)})
+        return self.run(
+            graph, {name: values[name] for name in self._manifest.graphs[graph]["inputs"]}
+        )
 
-    def _inputs(self, graph: str) -> dict[str, Any]:
-        """Return types and shapes of the inputs of a graph, by name."""
-        found: dict[str, Any] = self._manifest.graphs[graph]["inputs"]
+
+class _Reading:
+    """The language model reading one prompt about regions and then an answer, word by word."""
+
+    def __init__(self, runtime: GraphRuntime, regions: Any, prompt: Array) -> None:
+        """Begin with a prompt (length,) about regions (n, width)."""
+        self._runtime, self._regions = runtime, regions
+        self._cache = runtime._empty_cache(len(regions))
+        self._used = 0
+        self._tokens = np.repeat(prompt[None], len(regions), axis=0)
+        self._is_region = prompt == runtime._manifest.region_token_id
+        self._new: Any = None
+
+    def step(self, wanted: Array) -> dict[str, Any]:
+        """Read what is new; return what comes next, and the probability of ``wanted`` (n,)."""
+        after = self._used + self._tokens.shape[1]
+        inputs = {
+            "input_ids": self._tokens,
+            "is_region": self._is_region,
+            "regions": self._regions,
+            "cache": self._cache,
+            "mask": _cache_mask(self._used, self._tokens.shape[1], self._cache.shape[4]),
+            "positions": np.arange(self._used, after)[None],
+            "wanted_ids": wanted,
+        }
+        found = self._runtime._call("name", inputs)
+        self._new = found["new_cache"]
         return found
+
+    def append(self, words: Array) -> None:
+        """Let one more word (n,) of each answer be what is new."""
+        after = self._used + self._tokens.shape[1]
+        self._cache[..., self._used : after, :] = self._new
+        self._used = after
+        self._tokens, self._is_region = words[:, None], np.zeros(1, bool)
 
 
 def _cache_mask(used: int, tokens: int, capacity: int) -> Array:

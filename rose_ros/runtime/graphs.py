@@ -6,12 +6,10 @@ only dynamic dimensions. Everything that a runtime would have to decide is an in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 from transformers import DynamicCache
 
 from rose_ros.model.modeling import RoseModel
@@ -21,28 +19,21 @@ from rose_ros.runtime.decoder import decode
 BLOCKED = -1e4
 
 
-@dataclass(frozen=True)
-class Graph:
-    """A module with its example inputs, by the names of its inputs and outputs.
+class _Part(nn.Module):
+    """Some of what a model does, with the names of the model's weights."""
 
-    dynamic: per input the dynamic axes with the names of their dimensions.
-    """
-
-    name: str
-    module: nn.Module
-    inputs: dict[str, Tensor]
-    outputs: tuple[str, ...]
-    dynamic: dict[str, dict[int, Dim]]
+    def __init__(self, model: RoseModel) -> None:
+        super().__init__()
+        self.model = model
 
 
-class EncodeGraph(nn.Module):
+class EncodeGraph(_Part):
     """Images to patches, SAM's embedding and the keys and values of the image tokens."""
 
     causal: Tensor
 
     def __init__(self, model: RoseModel) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         count = model.config.patches_per_side**2
         causal = torch.full((count, count), BLOCKED).triu(1)[None, None]
         self.register_buffer("causal", causal, persistent=False)
@@ -58,12 +49,8 @@ class EncodeGraph(nn.Module):
         return patches, model.encode_sam(sam_pixel_values), _stack(cache)
 
 
-class PerceiveGraph(nn.Module):
+class PerceiveGraph(_Part):
     """One pass over every super-patch under an instruction."""
-
-    def __init__(self, model: RoseModel) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(
         self, patches: Tensor, prefix: Tensor, input_ids: Tensor, previous_share: Tensor
@@ -100,14 +87,13 @@ class PerceiveGraph(nn.Module):
         return nn.functional.pad(suffix, (image, 0))[None, None]
 
 
-class DecodeGraph(nn.Module):
+class DecodeGraph(_Part):
     """Prompts to masks with SAM's decoder, and a closer look at each where the model has one."""
 
     grid: Tensor
 
     def __init__(self, model: RoseModel) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         grid = model.sam.get_image_wide_positional_embeddings().detach()
         self.register_buffer("grid", grid, persistent=False)
 
@@ -137,16 +123,12 @@ class DecodeGraph(nn.Module):
         if self.model.sharpener is None:
             return logits, quality
         revised = revising * previous_logits
-        sharp = self.model.sharpen(pixel_values, logits, mask_embeddings, revised)
+        sharp = self.model.sharpen(pixel_values, logits, mask_embeddings, revised)[-1]
         return sharp.logits, sharp.quality
 
 
-class RegionGraph(nn.Module):
+class RegionGraph(_Part):
     """Mask logits and category embeddings to region tokens and, with a focal part, shape tokens."""
-
-    def __init__(self, model: RoseModel) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(
         self,
@@ -168,16 +150,12 @@ class RegionGraph(nn.Module):
         return tokens if self.model.config.focal else tokens[:1]
 
 
-class NameGraph(nn.Module):
+class NameGraph(_Part):
     """Some tokens of the naming instruction for all regions: its prompt, or one more word.
 
     The cache has a fixed capacity and the mask says which slots hold something, so that the
     prompt and the words after it run in the same graph with addresses that never change.
     """
-
-    def __init__(self, model: RoseModel) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(
         self,
@@ -187,120 +165,23 @@ class NameGraph(nn.Module):
         cache: Tensor,
         mask: Tensor,
         positions: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        wanted_ids: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens (n, tokens), of which bool (tokens,) are the region (n, width).
 
         cache: (layers, 2, n, heads, capacity, head_dim); mask: (1, 1, tokens, capacity + tokens),
-        added to the scores; positions: (1, tokens).
-        Returns the next token (n,), its probability (n,), and the keys and values of these tokens
-        (layers, 2, n, heads, tokens, head_dim).
+        added to the scores; positions: (1, tokens); wanted_ids: (n,).
+        Returns the next token (n,), its probability (n,), that of the wanted token instead (n,),
+        and the keys and values of these tokens (layers, 2, n, heads, tokens, head_dim).
         """
         words = self.model.vlm.get_input_embeddings()(input_ids)
         tokens = torch.where(is_region[None, :, None], regions[:, None, :], words)
         filled = _unstack(cache)
         hidden = _language(self.model, tokens, mask, filled, positions)[:, -1]
-        best, choice = self.model.vlm.lm_head(hidden).softmax(-1).max(-1)
-        return choice, best, _stack(filled)[:, :, :, :, cache.shape[4] :]
-
-
-def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> list[Graph]:
-    """Cut a model into its graphs, with examples of the right shapes.
-
-    prompt_tokens, name_tokens: of the longest question and of the longest name; together the
-    capacity of the naming cache. Example sizes of dynamic dimensions are all different and above
-    1, because the exporter takes equal ones for the same and 1 for a constant.
-    """
-    config = model.config
-    language = config.vlm_config.text_config
-    regions, text = 5, 7
-    width, layers, heads = (
-        language.hidden_size,
-        language.num_hidden_layers,
-        language.num_key_value_heads,
-    )
-    head_dim = getattr(language, "head_dim", None) or width // language.num_attention_heads
-    prompt_width = config.sam_config.prompt_encoder_config.hidden_size
-    patches, places = config.patches_per_side**2, config.super_patches_per_side**2
-    side, capacity = config.mask_size, prompt_tokens + name_tokens
-    vision_size = config.vlm_config.vision_config.image_size
-    sam_size = config.sam_config.vision_config.image_size
-    n, words, tokens = Dim("regions", min=1), Dim("text", min=1), Dim("tokens", min=1)
-
-    patch_tokens = torch.randn(1, patches, width)
-    embedding = torch.randn(1, prompt_width, side // 4, side // 4)
-    pixels = torch.randn(1, 3, vision_size, vision_size)
-    return [
-        Graph(
-            "encode",
-            EncodeGraph(model),
-            {
-                "pixel_values": pixels,
-                "sam_pixel_values": torch.zeros(1, 3, sam_size, sam_size),
-            },
-            ("patches", "embedding", "prefix"),
-            {},
-        ),
-        Graph(
-            "perceive",
-            PerceiveGraph(model),
-            {
-                "patches": patch_tokens,
-                "prefix": torch.randn(layers, 2, 1, heads, patches, head_dim),
-                "input_ids": torch.ones(1, text, dtype=torch.long),
-                "previous_share": torch.zeros(1, places),
-            },
-            ("objectness", "mask_embeddings", "category_embeddings"),
-            {"input_ids": {1: words}},
-        ),
-        Graph(
-            "decode",
-            DecodeGraph(model),
-            {
-                "embedding": embedding,
-                "mask_embeddings": torch.randn(1, regions, prompt_width),
-                "centres": torch.rand(1, regions, 2),
-                "previous_logits": torch.zeros(1, 1, side, side),
-                "revising": torch.zeros(1),
-                "pixel_values": pixels,
-            },
-            ("logits", "quality"),
-            {"mask_embeddings": {1: n}, "centres": {1: n}},
-        ),
-        Graph(
-            "region",
-            RegionGraph(model),
-            {
-                "patches": patch_tokens,
-                "embedding": embedding,
-                "pixel_values": pixels,
-                "category_embeddings": torch.randn(1, regions, width),
-                "logits": torch.randn(1, regions, config.decoded_size, config.decoded_size),
-            },
-            ("regions", "shapes") if config.focal else ("regions",),
-            {"category_embeddings": {1: n}, "logits": {1: n}},
-        ),
-        Graph(
-            "name",
-            NameGraph(model),
-            {
-                "input_ids": torch.ones(regions, text, dtype=torch.long),
-                "is_region": torch.zeros(text, dtype=torch.bool),
-                "regions": torch.randn(regions, width),
-                "cache": torch.zeros(layers, 2, regions, heads, capacity, head_dim),
-                "mask": torch.zeros(1, 1, text, capacity + text),
-                "positions": torch.arange(text)[None],
-            },
-            ("next_ids", "probability", "new_cache"),
-            {
-                "input_ids": {0: n, 1: tokens},
-                "is_region": {0: tokens},
-                "regions": {0: n},
-                "cache": {2: n},
-                "mask": {2: tokens, 3: tokens + capacity},
-                "positions": {1: tokens},
-            },
-        ),
-    ]
+        probabilities = self.model.vlm.lm_head(hidden).softmax(-1)
+        best, choice = probabilities.max(-1)
+        wanted = probabilities.gather(-1, wanted_ids[:, None])[:, 0]
+        return choice, best, wanted, _stack(filled)[:, :, :, :, cache.shape[4] :]
 
 
 def _language(

@@ -51,6 +51,12 @@ class Manifest:
         (folder / FILE).write_text(text, encoding="utf-8")
 
 
+def graphs_beside(checkpoint: Path) -> Path | None:
+    """Return the folder of the graphs that come with a checkpoint, if it has any."""
+    folder = checkpoint / FOLDER
+    return folder if (folder / FILE).is_file() else None
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read from the folder of the graphs; raises ``ModelError`` with the reason."""
     path = folder / FILE

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import ExportError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
-from rose_ros.runtime.base import Candidates, Encoding, Runtime
+from rose_ros.runtime.base import Encoding, Runtime
 
 #: Candidates decoded and named per image, the best by the reference.
 CANDIDATES = 16
@@ -125,15 +125,40 @@ def require_parity(parity: Parity, precision: str) -> None:
         )
 
 
+def mask_ious(wanted: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
+    """Return the IoU (n,) of masks from logits (n, side, side); two empty masks agree.
+
+    NaN where the given logits are not all finite.
+    """
+    one, two = wanted > 0, given > 0
+    union = (one | two).sum((1, 2))
+    shared = (one & two).sum((1, 2))
+    ious = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
+    return np.where(np.isfinite(given).all((1, 2)), ious, np.nan)
+
+
+def largest_mask(logits: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the largest of masks from logits (n, side, side), brought to an image.
+
+    ``size`` is (height, width); the nearest cells count, as if the image were stretched.
+    """
+    masks = logits > 0
+    largest = masks[int(np.argmax(masks.sum((1, 2))))]
+    rows = np.arange(size[0]) * largest.shape[0] // size[0]
+    columns = np.arange(size[1]) * largest.shape[1] // size[1]
+    found: NDArray[np.bool_] = largest[rows][:, columns]
+    return found
+
+
 def _compare_one(reference: Runtime, other: Runtime, image: NDArray[np.uint8]) -> Parity:
     """Segment everything, name it, look for one thing of it and revise another."""
     mine, theirs = reference.encode(image), other.encode(image)
     wanted = reference.perceive(mine, EVERYTHING)
     given = other.perceive(theirs, EVERYTHING)
     difference = _difference(wanted.objectness, given.objectness)
-    best = wanted.take(np.argsort(-wanted.objectness, kind="stable")[:CANDIDATES])
+    best = wanted.best(CANDIDATES)
     logits = reference.decode(mine, best).logits
-    ious = _ious(logits, other.decode(theirs, best).logits)
+    ious = mask_ious(logits, other.decode(theirs, best).logits)
 
     names = reference.name(mine, logits, best.category_embeddings)
     answers = other.name(theirs, logits, best.category_embeddings)
@@ -150,7 +175,6 @@ def _compare_one(reference: Runtime, other: Runtime, image: NDArray[np.uint8]) -
         name_score=max(scores),
     )
 
-    largest = logits[int(np.argmax((logits > 0).sum((1, 2))))]
     label = names[0].text or "thing"
     return first.joined(
         _compare_pass(reference, other, (mine, theirs), find_prompt(f"the {label}"), None)
@@ -160,7 +184,7 @@ def _compare_one(reference: Runtime, other: Runtime, image: NDArray[np.uint8]) -
             other,
             (mine, theirs),
             refine_prompt(label, "Include the handle."),
-            _to_image(largest, image.shape[:2]),
+            largest_mask(logits, image.shape[:2]),
         )
     )
 
@@ -174,8 +198,8 @@ def _compare_pass(
 ) -> Parity:
     wanted = reference.perceive(encodings[0], prompt, previous_mask)
     given = other.perceive(encodings[1], prompt, previous_mask)
-    best: Candidates = wanted.take(np.argsort(-wanted.objectness, kind="stable")[:1])
-    (iou,) = _ious(
+    best = wanted.best(1)
+    (iou,) = mask_ious(
         reference.decode(encodings[0], best, previous_mask).logits,
         other.decode(encodings[1], best, previous_mask).logits,
     )
@@ -185,20 +209,3 @@ def _compare_pass(
 
 def _difference(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> float:
     return float(np.abs(wanted - given).max())
-
-
-def _ious(wanted: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
-    """Return the IoU (n,) of masks from logits (n, side, side); two empty masks agree."""
-    one, two = wanted > 0, given > 0
-    union = (one | two).sum((1, 2))
-    shared = (one & two).sum((1, 2))
-    ious = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
-    return np.where(np.isfinite(given).all((1, 2)), ious, np.nan)
-
-
-def _to_image(logits: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Bring a mask to an image of (height, width) by its nearest cells, as if stretched."""
-    rows = np.arange(size[0]) * logits.shape[0] // size[0]
-    columns = np.arange(size[1]) * logits.shape[1] // size[1]
-    found: NDArray[np.bool_] = logits[rows][:, columns] > 0
-    return found

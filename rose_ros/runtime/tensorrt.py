@@ -18,7 +18,7 @@ from rose_ros.runtime.engine_execution import Engine, share_scratch
 from rose_ros.runtime.engine_files import find_engines, read_engine, read_set, source_digest
 from rose_ros.runtime.engine_library import Library
 from rose_ros.runtime.graph_runtime import GraphRuntime
-from rose_ros.runtime.manifest import FILE, FOLDER, GRAPHS
+from rose_ros.runtime.manifest import GRAPHS, graphs_beside
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,10 @@ class TensorRtRuntime(GraphRuntime):
         self._gpu = CudaDevice(device)
         self.device = self._gpu.name
         self._library = Library()
-        super().__init__(model, _find_graphs(find_model(model)) if graphs is None else graphs)
+        if graphs is None:
+            checkpoint = find_model(model)
+            graphs = graphs_beside(checkpoint) or cached_graphs(checkpoint)
+        super().__init__(model, graphs)
         machine = self._gpu.describe(self._library.version)
         source = source_digest(self._manifest)
         try:
@@ -90,10 +93,7 @@ class TensorRtRuntime(GraphRuntime):
         with self._gpu.use():
             for part in self._parts(len(candidates)):
                 found.append(super().decode(encoding, candidates.take(part), previous_mask))
-        return DecodedMasks(
-            np.concatenate([one.logits for one in found]),
-            np.concatenate([one.quality for one in found]),
-        )
+        return DecodedMasks.joined(found)
 
     def name(
         self,
@@ -106,6 +106,20 @@ class TensorRtRuntime(GraphRuntime):
             for part in self._parts(len(logits)):
                 found += super().name(encoding, logits[part], category_embeddings[part])
         return found
+
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        found = []
+        with self._gpu.use():
+            for part in self._parts(len(logits)):
+                some = logits[part], category_embeddings[part]
+                found.append(super().likelihood(encoding, *some, name))
+        return np.concatenate(found)
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._engines[graph].run(inputs)
@@ -131,9 +145,3 @@ class TensorRtRuntime(GraphRuntime):
         data = read_engine(folder, record)
         described = self._manifest.graphs[record.graph]
         return Engine(self._library, self._gpu, self._runtime, record, described, data)
-
-
-def _find_graphs(checkpoint: Path) -> Path:
-    """Return where the graphs lie that engines were built from; nothing is exported."""
-    beside = checkpoint / FOLDER
-    return beside if (beside / FILE).is_file() else cached_graphs(checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +13,28 @@ from torch import nn
 from rose_ros.errors import RuntimeUnavailableError
 from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import ImageEncoding
-from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
-from rose_ros.runtime.base import (
-    Candidates,
-    DecodedMasks,
-    Encoding,
-    RegionName,
-    Runtime,
-    compose,
-    read_names,
-)
-from rose_ros.runtime.calibration import read_calibration
+from rose_ros.runtime.base import Candidates, CheckpointRuntime, DecodedMasks, Encoding
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Previous:
-    share: torch.Tensor
-    logits: torch.Tensor
-
-
-class TorchRuntime(Runtime):
+class TorchRuntime(CheckpointRuntime):
     """Runs a checkpoint folder with PyTorch, on the CPU or on a CUDA GPU."""
 
     kind = "torch"
 
-    def __init__(self, model: str | Path, *, device: str = "auto") -> None:
+    def __init__(self, model: str | Path, *, device: str = "auto", threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
         folder = find_model(model)
         self.device = _choose_device(device)
-        self.model_name = folder.name
-        self._processor = RoseProcessor.from_pretrained(folder)
-        self.calibration = read_calibration(folder)
+        super().__init__(folder)
         self._model = load_model(folder)
+        self.mask_side = self._model.config.decoded_size
         nn.Module.to(self._model, self.device)
         self._centres = self._model.centres.cpu().numpy()
-        self._name_prompt = self._tensor(self._processor.name_prompt_ids())
-        self._kind_prompt = self._tensor(self._processor.kind_prompt_ids())
+        self._end_token_id = self._model.config.vlm_config.text_config.eos_token_id
 
     @property
     def point_prompt(self) -> NDArray[np.float32]:
@@ -65,23 +48,13 @@ class TorchRuntime(Runtime):
         return int(self._model.config.vlm_config.text_config.hidden_size)
 
     @torch.inference_mode()
-    def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        pixels, sam_pixels = self._processor.pixel_values(image)
-        features = self._model.encode(self._tensor(pixels), self._tensor(sam_pixels))
-        height, width = image.shape[:2]
-        return Encoding(height, width, self._processor.content(height, width), features)
-
-    @torch.inference_mode()
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None
     ) -> Candidates:
         ids = self._tensor(self._processor.encode_text(text))
-        previous = self._previous(previous_mask)
+        share, _ = self._previous(previous_mask)
         found = self._model.perceive(
-            encoding.features,
-            ids,
-            torch.ones_like(ids, dtype=torch.bool),
-            None if previous is None else previous.share,
+            encoding.features, ids, torch.ones_like(ids, dtype=torch.bool), share
         )
         return Candidates(
             _numpy(found.objectness[0].sigmoid()),
@@ -98,47 +71,55 @@ class TorchRuntime(Runtime):
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
         if not len(candidates):
-            return DecodedMasks.none(self._model.config.decoded_size)
-        previous = self._previous(previous_mask)
+            return DecodedMasks.none(self.mask_side)
         features: ImageEncoding = encoding.features
-        revised = None if previous is None else previous.logits
+        _, revised = self._previous(previous_mask)
         prompts = self._tensor(candidates.mask_embeddings)[None]
         centres = self._tensor(candidates.centres)[None]
         logits, quality = self._model.decode_masks(features.embedding, prompts, centres, revised)
         if self._model.sharpener is not None:
-            sharp = self._model.sharpen(features.image, logits, prompts, revised)
+            sharp = self._model.sharpen(features.image, logits, prompts, revised)[-1]
             logits, quality = sharp.logits, sharp.quality
         return DecodedMasks(_numpy(logits[0]), _numpy(quality[0].clamp(0, 1)))
 
     @torch.inference_mode()
-    def name(
+    def _encode(self, pixels: Array, sam_pixels: Array) -> ImageEncoding:
+        return self._model.encode(self._tensor(pixels), self._tensor(sam_pixels))
+
+    @torch.inference_mode()
+    def _region_tokens(
         self,
         encoding: Encoding,
         logits: NDArray[np.float32],
         category_embeddings: NDArray[np.float32],
-    ) -> list[RegionName]:
-        if not len(logits):
-            return []
+    ) -> dict[str, torch.Tensor]:
         features: ImageEncoding = encoding.features
         category = self._tensor(category_embeddings)[None]
         masks = self._tensor(logits)[None].sigmoid()
         regions, shapes = self._model.region_and_shape_tokens(features, category, masks)
-        names = self._answer(regions[0], self._name_prompt)
-        if not self._model.config.focal:
-            return names
-        kinds = self._answer(shapes[0], self._kind_prompt)
-        return [compose(*pair) for pair in zip(names, kinds, strict=True)]
+        if self._model.config.focal:
+            return {"name": regions[0], "kind": shapes[0]}
+        return {"name": regions[0]}
 
-    def _answer(self, regions: torch.Tensor, prompt: torch.Tensor) -> list[RegionName]:
-        """Answer one question about regions (n, width)."""
-        ids, scores = self._model.name(regions, prompt, self._processor.config.max_name_tokens)
-        return read_names(self._processor, ids.cpu().numpy(), _numpy(scores))
+    @torch.inference_mode()
+    def _answer(self, regions: torch.Tensor, prompt: Array) -> tuple[Array, Array]:
+        most = self._processor.config.max_name_tokens
+        ids, scores = self._model.name(regions, self._tensor(prompt), most)
+        return ids.cpu().numpy(), _numpy(scores)
 
-    def _previous(self, mask: NDArray[np.bool_] | None) -> _Previous | None:
+    @torch.inference_mode()
+    def _probability(self, regions: torch.Tensor, prompt: Array, answer: Array) -> Array:
+        tokens = self._tensor(prompt), self._tensor(answer)
+        return _numpy(self._model.answer_probability(regions, *tokens))
+
+    def _previous(
+        self, mask: NDArray[np.bool_] | None
+    ) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
+        """Return share and logits of a previous mask, as ``RoseProcessor.previous``."""
         if mask is None:
-            return None
+            return None, None
         share, logits = self._processor.previous(mask)
-        return _Previous(self._tensor(share), self._tensor(logits))
+        return self._tensor(share), self._tensor(logits)
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

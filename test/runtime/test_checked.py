@@ -82,6 +82,18 @@ def test_good_results_go_through_unchanged() -> None:
     assert given.closed
 
 
+def test_likelihoods_are_looked_at_too() -> None:
+    given = Given()
+    checked, asked = CheckedRuntime(given), (ENCODING, given.values["logits"], np.zeros((3, 6)))
+    first = given.values["names"][0]
+    likely = checked.likelihood(*asked, first.text)
+    assert likely[0] == pytest.approx(first.score)
+    assert not checked.likelihood(*asked, "no such name").any()
+    given.values["names"] = [RegionName(first.text, float("nan"))] * len(likely)
+    with pytest.raises(ModelError, match="likelihoods that are not finite"):
+        checked.likelihood(*asked, first.text)
+
+
 def test_nothing_at_all_is_fine() -> None:
     none = Given(
         objectness=np.zeros(0, np.float32),

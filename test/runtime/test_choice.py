@@ -163,7 +163,9 @@ def test_without_torch_stale_graphs_are_an_error(
 
 def test_auto_on_a_gpu_is_torch(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(runtimes, "_open_torch", lambda model, device: opened.append(device))
+    monkeypatch.setattr(
+        runtimes, "_open_torch", lambda model, device, threads: opened.append(device)
+    )
     monkeypatch.setattr(runtimes, "_has_gpu", lambda: True)
     create_runtime(exported, device="auto")
     create_runtime(exported, device="cuda:1")

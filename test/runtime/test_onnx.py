@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rose_ros.errors import RuntimeUnavailableError
+from rose_ros.runtime import create_runtime
 from rose_ros.runtime.base import Candidates, Runtime
 from rose_ros.runtime.manifest import GRAPHS
 from rose_ros.runtime.onnx import OnnxRuntime
@@ -151,10 +154,59 @@ def test_an_encoding_can_be_asked_again_and_again(onnx: Runtime) -> None:
 def test_an_encoding_keeps_what_later_graphs_take(onnx: OnnxRuntime) -> None:
     """A graph may take an input of the encoder again; the manifest says so."""
     features = onnx.encode(IMAGE).features
-    later = set[str]().union(*(onnx._inputs(g) for g in GRAPHS if g != "encode"))
-    known = {*onnx._inputs("encode"), *onnx._manifest.graphs["encode"]["outputs"]}
+    graphs = onnx._manifest.graphs
+    later = set[str]().union(*(graphs[name]["inputs"] for name in GRAPHS if name != "encode"))
+    known = {*graphs["encode"]["inputs"], *graphs["encode"]["outputs"]}
     assert set(features) == later & known
     assert {"patches", "embedding", "prefix"} <= set(features)
+
+
+def test_batches_are_small_and_change_nothing(
+    onnx: OnnxRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoding, candidates = onnx.encode(IMAGE), some(onnx)
+    run, sizes = onnx.run, []
+
+    def counted(graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        sizes.append(inputs["centres"].shape[1])
+        return run(graph, inputs)
+
+    monkeypatch.setattr(onnx, "run", counted)
+    monkeypatch.setattr(onnx, "decoded_at_once", 4)
+    parts = onnx.decode(encoding, candidates)
+    monkeypatch.setattr(onnx, "decoded_at_once", 9)
+    whole = onnx.decode(encoding, candidates)
+    assert sizes == [4, 4, 1, 9]
+    np.testing.assert_allclose(parts.logits, whole.logits, **CLOSE)
+    np.testing.assert_allclose(parts.quality, whole.quality, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["mug", "red mug", "a rather long name of many words, too", "red"])
+def test_names_are_as_likely(onnx: Runtime, torch: Runtime, name: str) -> None:
+    candidates, found = some(onnx), []
+    for runtime in (onnx, torch):
+        encoding = runtime.encode(IMAGE)
+        logits = runtime.decode(encoding, candidates).logits
+        found.append(runtime.likelihood(encoding, logits, candidates.category_embeddings, name))
+    assert found[0].shape == (9,)
+    assert found[0].dtype == np.float32
+    assert ((found[0] >= 0) & (found[0] <= 1)).all()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6, rtol=1e-3)
+
+
+def test_no_regions_have_no_likelihoods(onnx: Runtime) -> None:
+    encoding, none = onnx.encode(IMAGE), some(onnx, 0)
+    logits = onnx.decode(encoding, none).logits
+    assert onnx.likelihood(encoding, logits, none.category_embeddings, "mug").shape == (0,)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+def test_threads_are_those_asked_for(exported: Path) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    runtime = create_runtime(exported, runtime="onnx", threads=3)
+    # Each of the five graphs has a pool; the calling thread is one of its workers.
+    assert len(os.listdir("/proc/self/task")) - before == 5 * 2
+    runtime.close()
 
 
 def test_a_gpu_is_refused_with_a_way_out(exported: Path) -> None:

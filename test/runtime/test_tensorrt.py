@@ -102,6 +102,10 @@ def test_engines_answer_as_onnx_runtime_does(exported: Path, world: Any) -> None
         np.testing.assert_allclose(
             [name.score for name in given_names], [name.score for name in wanted_names], **CLOSE
         )
+        asked = wanted_masks.logits, batch.category_embeddings, "red mug"
+        np.testing.assert_allclose(
+            mine.likelihood(one, *asked), theirs.likelihood(two, *asked), atol=1e-6, rtol=1e-3
+        )
     mine.close()
 
 

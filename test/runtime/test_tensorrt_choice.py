@@ -48,7 +48,9 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         runtimes, "find_spec", lambda name: name == "tensorrt" or real_find_spec(name)
     )
     monkeypatch.setattr(runtimes, "_has_gpu", lambda: True)
-    monkeypatch.setattr(runtimes, "_open_torch", lambda model, device: f"torch on {device}")
+    monkeypatch.setattr(
+        runtimes, "_open_torch", lambda model, device, threads: f"torch on {device}"
+    )
     return made
 
 
