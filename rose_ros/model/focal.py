@@ -18,6 +18,8 @@ from torch.nn import functional
 SHARPEN_SIDE, FOCAL_SIDE = 48, 40
 #: Half sides of the crops, in half sides of ``windows``; and the least, in sides of the image.
 SHARPEN_MARGIN, FOCAL_MARGIN, LEAST_HALF = 1.4, 1.15, 0.05
+#: How often each mask is corrected: the first time its window is still that of the coarse mask.
+CLOSER_LOOKS = 2
 #: Coarse logits are told from each other up to here; they only say where to look.
 _LIMIT = 8.0
 

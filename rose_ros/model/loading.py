@@ -9,13 +9,17 @@ import torch
 from transformers.utils import logging
 
 from rose_ros.errors import ModelError
+from rose_ros.model.configuration import RoseConfig
 from rose_ros.model.modeling import RoseModel
 
 
-def load_model(folder: Path, *, attention: str | None = None) -> RoseModel:
+def load_model(
+    folder: Path, *, attention: str | None = None, config: RoseConfig | None = None
+) -> RoseModel:
     """Load weights from a checkpoint folder in float32, ready to run.
 
     ``attention`` names an implementation of transformers, such as "eager"; None lets it choose.
+    ``config`` replaces that of the checkpoint; weights that it has no use for are left out.
     Raises ``ModelError`` with the path and the reason when a file is missing, broken or does not
     belong to the configuration. Nothing is downloaded and no code of the checkpoint runs.
     """
@@ -31,6 +35,7 @@ def load_model(folder: Path, *, attention: str | None = None) -> RoseModel:
             use_safetensors=True,
             output_loading_info=True,
             attn_implementation=attention,
+            **({} if config is None else {"config": config}),
         )
     except Exception as error:  # transformers, safetensors and json each raise their own kinds
         raise ModelError(f"cannot load the checkpoint in {folder}: {error}") from error

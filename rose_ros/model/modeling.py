@@ -24,7 +24,7 @@ from transformers import (
 
 from rose_ros.model.attention import causal_mask, patch_block_mask
 from rose_ros.model.configuration import RoseConfig
-from rose_ros.model.focal import MaskSharpener, SharpMasks
+from rose_ros.model.focal import CLOSER_LOOKS, MaskSharpener, SharpMasks
 from rose_ros.model.heads import CategoryHead, MaskHead, ObjectnessHead, RegionEmbedding
 
 KeyValues = tuple[tuple[Tensor, Tensor], ...]
@@ -219,9 +219,10 @@ class RoseModel(PreTrainedModel):
         logits: Tensor,
         mask_embeddings: Tensor,
         previous_logits: Tensor | None = None,
-    ) -> SharpMasks:
-        """Take a closer look at decoded masks; only where the configuration says ``focal``.
+    ) -> list[SharpMasks]:
+        """Take closer looks at decoded masks, the last one best; only where ``focal`` is on.
 
+        A mask that is better says better where to look, so its crop is cut anew for the next look.
         image: (batch, 3, size, size), normalised; logits: (batch, n, mask_size, mask_size);
         mask_embeddings: (batch, n, prompt_width); previous_logits: (batch, 1, mask_size,
         mask_size), of the mask that is revised; None and zeros mean that there is none.
@@ -229,7 +230,11 @@ class RoseModel(PreTrainedModel):
         assert self.sharpener is not None, "this model has no focal part"
         if previous_logits is None:
             previous_logits = torch.zeros_like(logits[:, :1])
-        return cast(SharpMasks, self.sharpener(image, logits, mask_embeddings, previous_logits))
+        looks: list[SharpMasks] = []
+        for _ in range(CLOSER_LOOKS):
+            looks.append(self.sharpener(image, logits, mask_embeddings, previous_logits))
+            logits = functional.avg_pool2d(looks[-1].logits.detach(), 2)
+        return looks
 
     def point_prompts(self, count: int) -> Tensor:
         """Return SAM's own foreground point (1, count, prompt_width), to be placed by a centre."""
@@ -282,6 +287,17 @@ class RoseModel(PreTrainedModel):
         tokens = self._instruction(input_ids, region_tokens)
         tokens = tokens.masked_fill(dropped.unsqueeze(-1), 0.0)
         return self.vlm.lm_head(self._language(tokens, causal_mask(tokens), None, None))
+
+    @torch.no_grad()
+    def answer_probability(
+        self, region_tokens: Tensor, prompt_ids: Tensor, answer_ids: Tensor
+    ) -> Tensor:
+        """Return the probability (n,) of an answer to a prompt about regions (n, llm_width)."""
+        ids = torch.cat([prompt_ids, answer_ids]).expand(len(region_tokens), -1)
+        logits = self.name_hidden(region_tokens, ids, torch.zeros_like(ids, dtype=torch.bool))
+        at = logits[:, len(prompt_ids) - 1 : -1].float().log_softmax(-1)
+        chosen = at.gather(-1, ids[:, len(prompt_ids) :, None])
+        return chosen.sum((1, 2)).exp()
 
     @torch.no_grad()
     def name(

@@ -1,4 +1,4 @@
-"""From the cells of a low-resolution map to the pixels of an image, bilinearly."""
+"""From the cells of a low-resolution map to the pixels of an image, bilinearly, and back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 Box = tuple[int, int, int, int]
 #: From one up to, not including, the other.
 Span = tuple[int, int]
+#: The most that a cell of a given mask counts as sure, in [0.5, 1].
+_SURE = 0.98
+
+
+def to_odds(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.float32]:
+    """Return logits (rows, columns) of a mask (height, width): of the share that each cell has."""
+    share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    share = np.clip(share, 1 - _SURE, _SURE)
+    odds: NDArray[np.float32] = np.log(share / (1 - share))
+    return odds
 
 
 def cell_scale(

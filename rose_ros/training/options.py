@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 #: The stages in order, with their steps at 8 images a step.
-STEPS = {"points": 1400, "shapes": 1500, "names": 2200, "perceive": 1000, "converse": 1100}
+STEPS = {"points": 1400, "shapes": 1500, "names": 2200, "perceive": 1000, "converse": 6000}
 PRECISIONS = ("auto", "fp32", "bf16")
 #: What an ablation may change of the model.
 CONFIG_FIELDS = (
@@ -29,6 +29,7 @@ class Options:
     None for fresh weights. scenes: how many are rendered.
     batch: images per step, shared by the processes. processes: 0 takes one per CPU core, or one
     on a GPU. workers: processes per training process that make samples. save_every: seconds.
+    rate: share of each stage's learning rate; less than 1 to go on from good weights.
     config: fields of ``RoseConfig`` that differ from rose-tiny's, for ablations.
     export: where the finished checkpoint is written, if anywhere.
     """
@@ -45,6 +46,7 @@ class Options:
     device: str
     precision: str
     save_every: float
+    rate: float
     export: Path | None
     config: dict[str, Any]
 
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rose_ros train``."""
     parser.add_argument("--out", type=Path, default=Path("runs/rose-tiny"), help="state and curves")
     parser.add_argument("--start", type=Path, help="begin from this checkpoint, not from nothing")
-    parser.add_argument("--scenes", type=int, default=8000, help="scenes rendered ahead")
+    parser.add_argument("--scenes", type=int, default=16000, help="scenes rendered ahead")
     parser.add_argument("--stages", nargs="+", choices=list(STEPS), default=list(STEPS))
     for stage, steps in STEPS.items():
         parser.add_argument(f"--{stage}-steps", type=int, default=steps)
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--save-every", type=float, default=240.0, help="seconds")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rates")
     parser.add_argument("--export", type=Path, help="write the finished checkpoint here")
     parser.add_argument(
         "--set",
@@ -103,6 +106,7 @@ def from_arguments(args: argparse.Namespace) -> Options:
         device=args.device,
         precision=args.precision,
         save_every=args.save_every,
+        rate=args.rate,
         export=args.export,
         config=dict(args.set),
     )

@@ -14,19 +14,20 @@ from torch.utils.data import Dataset
 
 from rose_ros.data.corrections import correct
 from rose_ros.data.descriptions import describe
-from rose_ros.data.views import MIN_AREA, LabelledView
+from rose_ros.data.views import MIN_AREA, LabelledView, NamedObject
 from rose_ros.model.processing import RoseProcessor, previous_inputs
 from rose_ros.model.prompts import EVERYTHING, KIND_PROMPT, find_prompt, refine_prompt
+from rose_ros.training.own_errors import FAULTS, OWN_ROWS, sentences
 from rose_ros.training.scenes import SceneCache
-from rose_ros.training.targets import PatchTargets, low_resolution, patch_targets
+from rose_ros.training.targets import PatchTargets, centre_heat, low_resolution, patch_targets
 
 Array = NDArray[Any]
 Sample = dict[str, Array]
 
 #: Instances per pass in training: those of a dense pass, all of which are named, and those of
 #: the other passes. Masks are what costs most, so only the first few of a pass are decoded.
-DENSE_REGIONS, SPARSE_REGIONS = 12, 2
-DECODED = 5
+DENSE_REGIONS, SPARSE_REGIONS = 8, 2
+DECODED = 6
 #: Descriptions per image of which only the objectness is learned: no masks, so they are cheap.
 SEEKS = 2
 POINTS = 8
@@ -110,9 +111,11 @@ class Samples(Dataset[Sample]):
         sample: Sample = {"image": image}
         if self.stage == "points":
             return sample | self._points(instances, rng)
-        sample |= self._pass("dense", EVERYTHING, instances, DENSE_REGIONS, rng)
+        dense, chosen = self._pass("dense", EVERYTHING, instances, DENSE_REGIONS, rng)
+        sample |= dense
         if self.stage == "converse":
             sample |= self._find(view, rng) | self._refine(view, rng) | self._seek(view, rng)
+            sample |= self._own(view, [view.visible[which] for which in chosen], rng)
         return sample
 
     def _points(self, instances: Sequence[Instance], rng: np.random.Generator) -> Sample:
@@ -132,7 +135,7 @@ class Samples(Dataset[Sample]):
 
     def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         text, instances = _described(view, rng)
-        return self._pass("find", find_prompt(text), instances, SPARSE_REGIONS, rng)
+        return self._pass("find", find_prompt(text), instances, SPARSE_REGIONS, rng)[0]
 
     def _seek(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         """Make targets of objectness alone for some more descriptions."""
@@ -158,7 +161,7 @@ class Samples(Dataset[Sample]):
                 Instance(mask, name)
                 for mask, name in zip(correction.target_masks, correction.target_names, strict=True)
             ]
-        sample = self._pass("refine", refine_prompt(label, text), instances, SPARSE_REGIONS, rng)
+        sample, _ = self._pass("refine", refine_prompt(label, text), instances, SPARSE_REGIONS, rng)
         config = self.processor.config
         share = low_resolution(previous, config.mask_size)
         shares, logits = previous_inputs(share[None], config.grid)
@@ -171,8 +174,11 @@ class Samples(Dataset[Sample]):
         instances: Sequence[Instance],
         regions: int,
         rng: np.random.Generator,
-    ) -> Sample:
-        """Make the targets of one perception pass and of the names of what it finds."""
+    ) -> tuple[Sample, list[int]]:
+        """Make the targets of one perception pass and of the names of what it finds.
+
+        Returns them, and which instances were chosen.
+        """
         config = self.processor.config
         targets = patch_targets([one.mask for one in instances], config.grid, MIN_AREA)
         homes = np.flatnonzero(targets.home >= 0)
@@ -199,7 +205,22 @@ class Samples(Dataset[Sample]):
             f"{kind}_shape_only": shape_only,
             f"{kind}_text": ids,
             f"{kind}_text_mask": mask,
-        }
+        }, chosen.tolist()
+
+    def _own(
+        self, view: LabelledView, targets: Sequence[NamedObject], rng: np.random.Generator
+    ) -> Sample:
+        """Say what may be wrong with the model's own masks of the first few targets."""
+        grid = self.processor.config.grid
+        heat = np.zeros((OWN_ROWS, grid * grid), np.float32)
+        ids = np.zeros((OWN_ROWS, len(FAULTS), TEXT_TOKENS), np.int64)
+        mask = np.zeros(ids.shape, bool)
+        for row, target in enumerate(targets[:OWN_ROWS]):
+            heat[row] = centre_heat(view.mask(target.id), grid)
+            for fault, text in enumerate(sentences(view, target, rng)):
+                prompt = refine_prompt(target.name, text)
+                ids[row, fault], mask[row, fault] = self._instruction(prompt)
+        return {"own_heats": heat, "own_texts": ids, "own_texts_mask": mask}
 
     def _instruction(self, text: str) -> tuple[Array, Array]:
         """Tokenise and pad: int64 (TEXT_TOKENS,), and which of them are there."""
@@ -259,7 +280,7 @@ def _near_home(targets: PatchTargets, which: int, rng: np.random.Generator) -> i
 def to_tensors(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
     """Stack samples; texts are cut to the longest of the batch."""
     batch = {key: torch.from_numpy(np.stack([one[key] for one in samples])) for key in samples[0]}
-    for key in [key for key in batch if key.endswith("_text")]:
+    for key in [key for key in batch if f"{key}_mask" in batch]:
         longest = int(batch[f"{key}_mask"].sum(-1).max())
         batch[key] = batch[key][..., :longest]
         batch[f"{key}_mask"] = batch[f"{key}_mask"][..., :longest]

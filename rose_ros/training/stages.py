@@ -12,6 +12,7 @@ from torch.nn import functional
 from rose_ros.model.focal import sample_masks
 from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
+from rose_ros.training.own_errors import own_corrections
 from rose_ros.training.samples import DECODED
 
 Batch = dict[str, Tensor]
@@ -21,7 +22,7 @@ Losses = dict[str, Tensor]
 WEIGHTS = {"naming": 3.0}
 
 #: Share of decoded regions named under their own mask, as they will be; the rest under the true.
-OWN_MASKS = 0.8
+OWN_MASKS = 0.9
 
 #: Share of regions named without their category embedding, so that the image keeps its say.
 CATEGORY_DROPOUT = 0.3
@@ -38,6 +39,17 @@ class Stage:
     name: str
     learning_rate: float
     losses: Callable[[RoseModel, Batch], Losses]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPass:
+    """What a perception pass gave: its losses, and logits (batch, k, side, side) of the masks of
+    its first k instances.
+    """
+
+    losses: Losses
+    perception: PatchPerception
+    logits: Tensor
 
 
 def learn_points(model: RoseModel, batch: Batch) -> Losses:
@@ -82,24 +94,30 @@ def learn_names(model: RoseModel, batch: Batch) -> Losses:
 def learn_perception(model: RoseModel, batch: Batch) -> Losses:
     """Teach "segment everything" and names."""
     encoding = model.encode(batch["pixel_values"], batch["sam_pixel_values"])
-    losses, regions = _learn_pass(model, encoding, batch, "dense")
-    return losses | _naming(model, batch, {"dense": regions})
+    found = _learn_pass(model, encoding, batch, "dense")
+    regions = _regions(model, encoding, found, batch, "dense")
+    return found.losses | _naming(model, batch, {"dense": regions})
 
 
 def learn_conversation(model: RoseModel, batch: Batch) -> Losses:
     """Teach finding by description and refinement, and keep perception and names."""
     encoding = model.encode(batch["pixel_values"], batch["sam_pixel_values"])
     losses: Losses = {}
-    regions = {}
+    regions: dict[str, Tensor] = {}
     for kind in ("dense", "find", "refine"):
-        more, regions[kind] = _learn_pass(model, encoding, batch, kind)
-        losses |= more
+        found = _learn_pass(model, encoding, batch, kind)
+        losses |= found.losses
+        regions[kind] = _regions(model, encoding, found, batch, kind)
+        if kind == "dense":
+            grid = model.config.super_patches_per_side
+            batch = batch | own_corrections(batch, found.logits, grid)
+    losses |= _learn_pass(model, encoding, batch, "own").losses
     losses["seek_objectness"] = _learn_to_seek(model, encoding, batch)
     return losses | _naming(model, batch, regions)
 
 
 def start_from_points(model: RoseModel) -> None:
-    """Let perception begin where point prompting ended: every prompt is SAM's own point."""
+    """Let perception begin where ``points`` ended: every prompt is SAM's own point."""
     head = model.mask_head.out
     with torch.no_grad():
         head.bias.copy_(model.point_embedding[0])
@@ -133,20 +151,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     ]
 
 
-def _learn_pass(
-    model: RoseModel, encoding: ImageEncoding, batch: Batch, kind: str
-) -> tuple[Losses, Tensor]:
-    """Run one perception pass; return its losses and the region tokens of its instances."""
-    refining = kind == "refine"
+def _learn_pass(model: RoseModel, encoding: ImageEncoding, batch: Batch, kind: str) -> LearnedPass:
+    """Run one perception pass over the images."""
     perception = model.perceive(
         encoding,
         batch[f"{kind}_text"],
         batch[f"{kind}_text_mask"],
-        batch["refine_share"] if refining else None,
+        batch.get(f"{kind}_share"),
     )
     patches = batch[f"{kind}_patches"][:, :DECODED]
     prompts = _at(perception.mask_embeddings, patches)
-    previous = batch["refine_previous"] if refining else None
+    previous = batch.get(f"{kind}_previous")
     logits, quality = model.decode_masks(
         encoding.embedding, prompts, model.centres[patches], previous
     )
@@ -156,7 +171,7 @@ def _learn_pass(
     losses[f"{kind}_objectness"] = objectness_loss(
         perception.objectness, batch[f"{kind}_heat"], batch[f"{kind}_positive"]
     )
-    return losses, _regions(model, encoding, perception, logits, batch, kind)
+    return LearnedPass(losses, perception, logits)
 
 
 def _learn_to_seek(model: RoseModel, encoding: ImageEncoding, batch: Batch) -> Tensor:
@@ -188,28 +203,30 @@ def _learn_masks(
     }
     if model.sharpener is None:
         return losses, logits
-    sharp = model.sharpen(image, logits.detach(), prompts, previous)
-    target = sample_masks(target, sharp.grid, "zeros")
-    losses[f"{kind}_sharp"] = mask_loss(sharp.crops, target, valid)
-    losses[f"{kind}_sharp_quality"] = quality_loss(sharp.quality, sharp.crops, target, valid)
-    return losses, sharp.logits
+    looks = model.sharpen(image, logits.detach(), prompts, previous)
+    for number, sharp in enumerate(looks, start=1):
+        here = sample_masks(target, sharp.grid, "zeros")
+        losses[f"{kind}_sharp_{number}"] = mask_loss(sharp.crops, here, valid)
+        losses[f"{kind}_sharp_quality_{number}"] = quality_loss(
+            sharp.quality, sharp.crops, here, valid
+        )
+    return losses, looks[-1].logits
 
 
 def _regions(
     model: RoseModel,
     encoding: ImageEncoding,
-    perception: PatchPerception,
-    logits: Tensor,
+    found: LearnedPass,
     batch: Batch,
     kind: str,
 ) -> Tensor:
     """Make region tokens, of those decoded mostly under the decoded mask, else the true one."""
     patches, masks = batch[f"{kind}_patches"], batch[f"{kind}_masks"].clone()
-    decoded = logits.detach().float().sigmoid()
-    own = torch.rand(logits.shape[:2], device=logits.device)[..., None, None] < OWN_MASKS
+    decoded = found.logits.detach().float().sigmoid()
+    own = torch.rand(decoded.shape[:2], device=decoded.device)[..., None, None] < OWN_MASKS
     masks[:, :DECODED] = torch.where(own, decoded, masks[:, :DECODED])
     kept = torch.rand(patches.shape, device=patches.device).unsqueeze(-1) > CATEGORY_DROPOUT
-    category = _at(perception.category_embeddings, patches) * kept
+    category = _at(found.perception.category_embeddings, patches) * kept
     return model.region_tokens(encoding, category, masks, batch[f"{kind}_shape_only"])
 
 

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Subset
+from transformers import PreTrainedConfig
 
 from rose_ros.errors import TrainingError
 from rose_ros.model.configuration import RoseConfig, rose_tiny
@@ -65,6 +68,8 @@ def _train(options: Options) -> None:
         processor = make_processor(config, cache, options.seed)
     else:
         model = load_model(given)
+        if options.config:
+            model = load_model(given, config=_configuration(options.config, model.config))
         processor = RoseProcessor.from_pretrained(given)
     if state is not None:
         done = checkpoints.read_progress(state)
@@ -84,10 +89,10 @@ def _train(options: Options) -> None:
         checkpoints.export(model.eval(), processor, options.export)
 
 
-def _configuration(changes: dict[str, Any]) -> RoseConfig:
-    """Return rose-tiny's configuration with the fields that an ablation changes."""
+def _configuration(changes: dict[str, Any], base: PreTrainedConfig | None = None) -> RoseConfig:
+    """Return a configuration, rose-tiny's if none is given, with what an ablation changes."""
     try:
-        return RoseConfig.from_dict(rose_tiny().to_dict() | changes)
+        return RoseConfig.from_dict((base or rose_tiny()).to_dict() | changes)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"no such model: {error}") from error
 
@@ -103,10 +108,8 @@ def _run_stage(
 ) -> None:
     """Run one stage from ``step`` to its end, saving now and then and when it is finished."""
     steps = options.steps[stage.name]
-    if step == 0 and stage.name == "perceive" and options.start is None:
-        start_from_points(model)
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, WEIGHT_DECAY), lr=stage.learning_rate, betas=(0.9, 0.98)
+        parameter_groups(model, WEIGHT_DECAY), lr=stage.learning_rate, betas=(0.9, 0.98), fused=True
     )
     if state is not None and step > 0:
         checkpoints.load_optimizer(state, optimizer)
@@ -132,9 +135,11 @@ def _run_stage(
         for batch in loader:
             torch.manual_seed(1_000_003 * options.seed + 1009 * step + parallel.rank())
             for group in optimizer.param_groups:
-                group["lr"] = stage.learning_rate * schedule(step, steps)
+                group["lr"] = options.rate * stage.learning_rate * schedule(step, steps)
             losses = _step(stage, model, processor, optimizer, batch, options)
             step += 1
+            if step == steps and stage.name == "points":
+                start_from_points(model)
             if parallel.rank():
                 continue
             curve.add(stage.name, step, losses)
@@ -160,7 +165,8 @@ def _step(
     batch["sam_pixel_values"] = torch.from_numpy(normalise(images, config.sam_mean, config.sam_std))
     batch = {key: value.to(options.device, non_blocking=True) for key, value in batch.items()}
     kind = torch.device(options.device).type
-    with torch.autocast(kind, torch.bfloat16, enabled=_use_bf16(options, kind)):
+    bf16 = torch.autocast(kind, torch.bfloat16, enabled=_use_bf16(options, kind))
+    with bf16, _attention(kind):
         losses = stage.losses(model, batch)
     total = torch.stack([WEIGHTS.get(key, 1.0) * one.float() for key, one in losses.items()]).sum()
     if not bool(total.isfinite()):
@@ -173,6 +179,14 @@ def _step(
     return {key: float(value.detach()) for key, value in losses.items()} | {
         "total": float(total.detach())
     }
+
+
+def _attention(kind: str) -> AbstractContextManager[None]:
+    """Choose how attention is computed: on a CPU, plain products train a fifth faster."""
+    if kind != "cpu":
+        return nullcontext()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of the CPU too, despite its name
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def schedule(step: int, steps: int) -> float:
@@ -195,8 +209,6 @@ def _resolve(options: Options) -> Options:
         raise TrainingError(
             f"a batch of {options.batch} images cannot be shared by {processes} processes"
         )
-    if options.start is not None and options.config:
-        raise TrainingError("a checkpoint keeps its configuration: give --set or --start, not both")
     _configuration(options.config)
     return replace(options, device=device, processes=processes)
 

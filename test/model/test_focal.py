@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rose_ros.model.configuration import RoseConfig
-from rose_ros.model.focal import FocalEncoder, MaskSharpener, windows
+from rose_ros.model.focal import CLOSER_LOOKS, FocalEncoder, MaskSharpener, windows
 from rose_ros.model.modeling import RoseModel
 
 SIDE = 24
@@ -93,6 +93,20 @@ def test_the_mask_that_is_revised_is_seen(sharpener: MaskSharpener) -> None:
     nothing = sharpener(image, logits, prompts, torch.zeros(1, 1, SIDE, SIDE)).crops
     something = sharpener(image, logits, prompts, logits_of(box(4, 8, 8, 20))).crops
     assert not torch.allclose(nothing, something)
+
+
+def test_every_look_starts_from_the_mask_before_it(focal_model: RoseModel) -> None:
+    sharpener = focal_model.sharpener
+    assert sharpener is not None
+    nn.init.zeros_(sharpener.out.weight)
+    nn.init.constant_(sharpener.out.bias, 6.0)
+    side = focal_model.config.mask_size
+    logits = logits_of(box(2, 2, 4, 4, side))
+    width = focal_model.config.sam_config.prompt_encoder_config.hidden_size
+    looks = focal_model.sharpen(torch.rand(1, 3, 48, 48), logits, torch.zeros(1, 1, width))
+    assert len(looks) == CLOSER_LOOKS
+    areas = [int((look.logits > 0).sum()) for look in looks]
+    assert areas == sorted(set(areas)), "each look grows what the one before it left"
 
 
 def test_colours_do_not_reach_the_focal_encoder() -> None:

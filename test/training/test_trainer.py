@@ -20,7 +20,7 @@ from rose_ros.model.configuration import rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.training.preparation import make_processor
 from rose_ros.training.reporting import Curve
-from rose_ros.training.samples import DENSE_REGIONS, IGNORED, Samples, to_tensors
+from rose_ros.training.samples import DENSE_REGIONS, IGNORED, TEXT_TOKENS, Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
 
 SCENES = 12
@@ -116,6 +116,11 @@ def test_another_model_can_be_trained_to_compare(
     assert main(options(out, *stages, *changes, "--export", str(tmp_path / "plain"))) == 0
     config = load_model(tmp_path / "plain").config
     assert (config.focal, config.super_patches_per_side) == (False, 5)
+    shutil.copytree(out / "scenes", tmp_path / "on" / "scenes")
+    start = ("--start", str(tmp_path / "plain"), "--set", "centre_encoding=false")
+    assert main(options(tmp_path / "on", *stages, *start)) == 0
+    config = load_model(tmp_path / "on" / "last").config
+    assert (config.focal, config.centre_encoding) == (False, False)
     shutil.copytree(out / "scenes", tmp_path / "bad" / "scenes")
     assert main(options(tmp_path / "bad", "--set", "super_patch_size=3")) != 0
     assert "does not divide" in capsys.readouterr().err
@@ -161,6 +166,7 @@ def test_no_training_text_holds_an_unseen_pair(scenes: Path) -> None:
             answers = np.where(sample[f"{kind}_labels"] == IGNORED, 0, sample[f"{kind}_labels"])
             texts += [decode(row.tolist()) for row in answers]
         texts += [decode(row.tolist()) for row in sample["seek_text"]]
+        texts += [decode(row.tolist()) for row in sample["own_texts"].reshape(-1, TEXT_TOKENS)]
     assert any("mug" in text or "ball" in text or "box" in text for text in texts)
     leaked = [
         (pair, text) for text in texts for pair in NOVEL_PAIRS if " ".join(pair) in text.lower()
