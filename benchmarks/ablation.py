@@ -1,9 +1,11 @@
 """What each part of the mechanism is worth: the same training without it, then measured.
 
-    python -m benchmarks.ablation --out runs/ablation --share 0.2 --seeds 0 1
+    python -m benchmarks.ablation --out runs/ablation --share 0.05 --seeds 0 1
 
-Every row has the same scenes and the same number of steps, a share of the recipe's. A run that was
-stopped goes on; one that is finished is not trained again. The table lands in OUT/table.md.
+What all rows have in common, the SAM part and the focal crops, is trained once per seed with the
+recipe's steps. From there on every row has the same scenes and the same number of steps, a share of
+the recipe's. A run that was stopped goes on; one that is finished is not trained again. The table
+lands in OUT/table.md.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +32,16 @@ COLUMNS = (
 )
 
 
+#: Stages that all rows share, and those that each has of its own.
+SHARED, OWN = ("points", "shapes"), ("names", "perceive", "converse")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One model: fields of its configuration, stages, and whether points replace perception."""
 
     changes: tuple[str, ...] = ()
-    stages: tuple[str, ...] = tuple(STEPS)
+    stages: tuple[str, ...] = OWN
     points: bool = False
 
 
@@ -46,8 +53,8 @@ ROWS = {
     "names from the category embedding": Row(("region_evidence=category",)),
     "names from the image under the mask": Row(("region_evidence=pooled",)),
     "without the closer look": Row(("focal=false",)),
-    "without refinement": Row(stages=("points", "shapes", "names", "perceive")),
-    "SAM's points instead": Row(stages=("points", "shapes", "names"), points=True),
+    "without refinement": Row(stages=("names", "perceive")),
+    "SAM's points instead": Row(stages=("names",), points=True),
 }
 
 
@@ -56,11 +63,15 @@ def main() -> int:
     args = _arguments()
     results: dict[str, list[dict[str, dict[str, float]]]] = {}
     for seed in args.seeds:
+        start = args.out / f"shared-{seed}"
+        _train(start, args, seed, {stage: STEPS[stage] for stage in SHARED})
         for name, row in ROWS.items():
             if args.rows and name not in args.rows:
                 continue
             out = args.out / f"{name.replace(' ', '-')}-{seed}"
-            _train(row, out, args, seed)
+            more = ["--start", str(start / "model")]
+            more += ["--set", *row.changes] if row.changes else []
+            _train(out, args, seed, _steps(row, args.share), more)
             results.setdefault(name, []).append(_measure(row, out, args.test_scenes))
             (args.out / "table.md").write_text(_table(results))
     sys.stdout.write(_table(results))
@@ -70,33 +81,37 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--share", type=float, default=0.2, help="of the recipe's steps")
+    parser.add_argument(
+        "--share", type=float, default=0.05, help="of the recipe's steps, from where rows differ"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), help="only these")
-    parser.add_argument("--scenes", type=int, default=8000, help="training scenes")
+    parser.add_argument("--scenes", type=int, default=16000, help="training scenes")
     parser.add_argument("--test-scenes", type=int, default=200)
     return parser.parse_args()
 
 
 def _steps(row: Row, share: float) -> dict[str, int]:
     """Return the steps by stage; those of a stage left out go to the last one."""
-    steps = {stage: max(1, round(share * STEPS[stage])) for stage in STEPS}
-    steps[row.stages[-1]] += sum(steps[stage] for stage in STEPS if stage not in row.stages)
+    steps = {stage: max(1, round(share * STEPS[stage])) for stage in OWN}
+    left_out = sum(steps.pop(stage) for stage in OWN if stage not in row.stages)
+    steps[row.stages[-1]] += left_out
     return steps
 
 
-def _train(row: Row, out: Path, args: argparse.Namespace, seed: int) -> None:
+def _train(
+    out: Path, args: argparse.Namespace, seed: int, steps: dict[str, int], more: Sequence[str] = ()
+) -> None:
+    """Train one model to ``out``/model, in the stages that ``steps`` holds."""
     shared = args.out / "scenes"
     shared.mkdir(parents=True, exist_ok=True)
     out.mkdir(exist_ok=True)
     if not (out / "scenes").exists():
         (out / "scenes").symlink_to(shared.absolute())
-    steps = _steps(row, args.share)
     command = ["train", "--out", str(out), "--seed", str(seed), "--scenes", str(args.scenes)]
-    command += ["--export", str(out / "model"), "--stages", *row.stages]
-    command += [word for stage in row.stages for word in (f"--{stage}-steps", str(steps[stage]))]
-    command += ["--set", *row.changes] if row.changes else []
-    _run(command)
+    command += ["--export", str(out / "model"), "--stages", *steps]
+    command += [word for stage in steps for word in (f"--{stage}-steps", str(steps[stage]))]
+    _run([*command, *more])
 
 
 def _measure(row: Row, out: Path, scenes: int) -> dict[str, dict[str, float]]:

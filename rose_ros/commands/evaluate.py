@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rose_ros.perception.perceiver import Perceiver
 
 #: Repeated here so that --help does not import the evaluation; a test compares them.
-TASKS = ("segment", "find", "refine", "calibration")
+TASKS = ("segment", "find", "refine", "own", "self", "calibration")
 SPLITS = ("test", "novel", "train")
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.data.corrections import Correction
+from rose_ros.perception.finding import detected_scene, other_meant
+from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import iou_matrix
 from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.proposing import UNCHANGED_IOU
@@ -66,7 +68,23 @@ def _means(intent: Intent, label: str) -> bool:
 def _corrected(
     perceiver: Perceiver, encoding: Encoding, correction: Correction, intent: Intent
 ) -> Detections:
-    """Return the model's answer with names: the best one, or all where several are asked for."""
+    """Return the model's answer with names: the best one, or all where several are asked for.
+
+    Where the answer is another thing, what the text calls it counts more, as in a session.
+    """
     found = perceiver.refine(encoding, correction.previous_mask, correction.label, intent.text)
-    kept = np.arange(len(found) if intent.several else min(len(found), 1))
-    return perceiver.with_names(encoding, found.take(kept))
+    if intent.several or not len(found):
+        return perceiver.with_names(encoding, found)
+    found = found.take(np.arange(1))
+    before, same = correction.previous_mask, perceiver.masks(encoding, found)[0]
+    everything = perceiver.everything(encoding)
+    scene = detected_scene(perceiver, encoding, everything)
+    if is_same_thing(before, same):
+        kept = found.take(np.arange(0 if scene.missing(intent.text, correction.label) else 1))
+        return perceiver.with_names(encoding, kept)
+    meant = other_meant(perceiver, encoding, scene, found, intent.text)
+    if meant is None:
+        return perceiver.with_names(encoding, found)
+    masks = perceiver.masks(encoding, everything)
+    others = [i for i in meant if not is_same_thing(before, masks[i])]
+    return everything.take(np.array(others[:1], np.int64))

@@ -18,12 +18,12 @@ from rose_ros.errors import DataError
 from rose_ros.evaluation.calibration import collect, measure_all
 from rose_ros.evaluation.corrector import apply_correction
 from rose_ros.evaluation.metrics import FindScores, RefineScores, SegmentScores
-from rose_ros.model.prompts import find_prompt
+from rose_ros.evaluation.own_masks import measure_own, measure_self
+from rose_ros.perception.finding import detected_scene, look
 from rose_ros.perception.masks import instance_image
-from rose_ros.perception.matching import match_names
-from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.perceiver import Perceiver
 
-TASKS = ("segment", "find", "refine", "calibration")
+TASKS = ("segment", "find", "refine", "own", "self", "calibration")
 #: Rendered size in pixels.
 HEIGHT, WIDTH = 240, 320
 #: Descriptions looked for in each scene.
@@ -50,6 +50,8 @@ def evaluate(
         "segment": evaluate_segment,
         "find": evaluate_find,
         "refine": evaluate_refine,
+        "own": evaluate_own,
+        "self": evaluate_self,
         "calibration": evaluate_calibration,
     }
     if task not in tasks:
@@ -94,7 +96,7 @@ def evaluate_find(
 ) -> Result:
     """Return ciou, giou, n_acc and scenes, over ``DESCRIPTIONS`` descriptions in each scene.
 
-    As a session does it: what the names in the frame answer, they answer; the rest the model.
+    As a session does it: by names and places, and the rest by the model.
     """
     scores = FindScores()
     for index, scene in enumerate(rendered(split, scenes, seed, progress)):
@@ -102,15 +104,16 @@ def evaluate_find(
         rng = np.random.default_rng(seed + index)
         encoding = perceiver.encode(scene.image)
         everything = perceiver.everything(encoding)
-        names = [clean_name(name.text) for name in everything.names]
+        masks = perceiver.masks(encoding, everything)
+        known = detected_scene(perceiver, encoding, everything)
         for _ in range(DESCRIPTIONS):
             meant = describe(view, rng, allow_novel=split == "novel")
-            found = everything.take(np.array(match_names(meant.text, names), np.int64))
-            if not len(found):
-                found = perceiver.detect(
-                    encoding, find_prompt(meant.text), perceiver.options.find_threshold
-                )
-            pixels = np.logical_or.reduce(perceiver.masks(encoding, found), axis=0)
+            answer = known.refer(meant.text)
+            if answer:
+                answered = masks[answer]
+            else:
+                answered = perceiver.masks(encoding, look(perceiver, encoding, meant.text, answer))
+            pixels = np.logical_or.reduce(answered, axis=0)
             scores.add(pixels, np.isin(scene.ids, meant.ids))
     return {**scores.result(), "scenes": scenes}
 
@@ -138,6 +141,24 @@ def evaluate_refine(
             score.add(correction.previous_mask, outcome.masks, correction.target_masks, others)
             score.add_name(correction.label, outcome.names, correction.target_names)
     return {kind: score.result() for kind, score in scores.items()}
+
+
+def evaluate_own(
+    perceiver: Perceiver, split: str, scenes: int, seed: int, progress: Progress | None = None
+) -> Result:
+    """Return what ``evaluate_refine`` does for masks that the model itself got wrong.
+
+    Kinds are "too_small" and "too_big" (``rose_ros.evaluation.own_masks``).
+    """
+    worlds = rendered(split, scenes, seed, progress)
+    return dict(measure_own(perceiver, worlds, seed=seed, allow_novel=split == "novel"))
+
+
+def evaluate_self(
+    perceiver: Perceiver, split: str, scenes: int, seed: int, progress: Progress | None = None
+) -> Result:
+    """Return pq and sq without and with one round of self-refinement, gain, changed and scenes."""
+    return {**measure_self(perceiver, rendered(split, scenes, seed, progress)), "scenes": scenes}
 
 
 def evaluate_calibration(

@@ -1,7 +1,7 @@
 """Write measured numbers into the pages, so that none is typed by hand.
 
     python -m rose_ros.evaluation.tables --segment FILE --novel FILE --find FILE --refine FILE \
-        --calibration FILE --gallery docs/images/gallery.json
+        --own FILE --self FILE --calibration FILE --gallery docs/images/gallery.json
 
 Each FILE is what ``rose_ros evaluate --json FILE`` wrote. What stands between the markers
 ``<!-- table: NAME -->`` and ``<!-- end of table: NAME -->`` of a page is replaced; a table is
@@ -31,6 +31,8 @@ FILES = {
     "novel": ("segment", "novel"),
     "find": ("find", "test"),
     "refine": ("refine", "test"),
+    "own": ("own", "test"),
+    "self": ("self", "test"),
     "calibration": ("calibration", "test"),
 }
 PLOT = "docs/images/reliability.png"
@@ -126,8 +128,8 @@ def make_table(
     """
     if name == "overview":
         return overview(results) if "segment" in results else None
-    if name == "refine":
-        return refine(results["refine"]) if "refine" in results else None
+    if name in ("refine", "own"):
+        return refine(results[name]) if name in results else None
     if name == "calibration":
         return calibration(results["calibration"], root, page) if name in results else None
     if name == "gallery":
@@ -153,6 +155,10 @@ def overview(results: Mapping[str, Result]) -> str:
         numbers = f"{_number(found['giou'])} / {_number(found['n_acc'])}"
         what = "find by description: gIoU / right about nothing being there (N-acc)"
         rows.append((what, numbers, _command(found)))
+    if rounds := results.get("self"):
+        numbers = f"{_number(rounds['pq'], 3)} / {_number(rounds['pq_refined'], 3)}"
+        what = "PQ without / with one round in which the model corrects itself"
+        rows.append((what, numbers, _command(rounds)))
     if errors := results.get("calibration"):
         numbers = " / ".join(_number(errors[key]["ece"], 3) for key in ("objectness", "name"))
         what = "calibration error of segment scores / name scores"

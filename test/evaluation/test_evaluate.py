@@ -131,7 +131,7 @@ def test_find_with_right_and_with_no_answers(
     assert result["n_acc"] in (1.0, None)
     knowing.answer = nothing
     named = evaluate_find(perceiver(knowing), "test", 3, 0)
-    assert 0.3 < named["giou"] < result["giou"], "names answer the plain descriptions"
+    assert 0.3 < named["giou"] <= result["giou"], "names and places answer by themselves"
     knowing.rename = lambda name: "something"
     blind = evaluate_find(perceiver(knowing), "test", 3, 0)
     assert blind["ciou"] == 0.0
@@ -206,3 +206,36 @@ def test_impossible_requests_are_refused(knowing: KnowingRuntime) -> None:
         evaluate_segment(perceiver(knowing), "test", 0, 0)
     with pytest.raises(DataError, match="task"):
         evaluate(perceiver(knowing), "fly", "test", 1, 0)
+
+
+def test_own_masks_that_are_right_need_no_correction(knowing: KnowingRuntime) -> None:
+    result = evaluate(perceiver(knowing), "own", "test", 1, 7)
+    assert list(result) == ["too_small", "too_big"]
+    assert all(numbers["n"] == 0 for numbers in result.values())
+
+
+def test_own_masks_that_are_wrong_are_spoken_of(
+    knowing: KnowingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = knowing.mask
+
+    def half(seen: Scene, thing: int) -> Mask:
+        mask = right(seen, thing)
+        columns = np.flatnonzero(mask.any(axis=0))
+        cut = mask.copy()
+        cut[:, columns[len(columns) * 3 // 5] :] = False
+        return cut
+
+    monkeypatch.setattr(knowing, "mask", half)
+    result = evaluate(perceiver(knowing), "own", "test", 1, 7)
+    assert result["too_small"]["n"] > 0
+    assert 0.3 < result["too_small"]["iou_before"] < 0.85
+    # This runtime answers no correction, so that nothing changes.
+    assert result["too_small"]["iou_after"] == result["too_small"]["iou_before"]
+    assert result["too_small"]["harm_rate"] == 0.0
+
+
+def test_self_refinement_without_answers_changes_nothing(knowing: KnowingRuntime) -> None:
+    result = evaluate(perceiver(knowing), "self", "test", 1, 7)
+    assert result["pq"] == result["pq_refined"] > 0.9
+    assert (result["gain"], result["changed"], result["scenes"]) == (0.0, 0.0, 1)

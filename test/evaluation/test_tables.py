@@ -53,7 +53,7 @@ SCORED = {
 def checkout(tmp_path: Path) -> Path:
     for page, tables in {
         "README.md": ("overview",),
-        "docs/model.md": ("overview", "refine", "calibration", "gallery"),
+        "docs/model.md": ("overview", "refine", "own", "calibration", "gallery"),
         "docs/training.md": ("refine",),
     }.items():
         marked = "\n".join(
@@ -78,6 +78,8 @@ def all_files(folder: Path) -> list[str]:
         *write(folder, "novel", "segment", "novel", {**SEGMENT, "name_accuracy": 0.8}),
         *write(folder, "find", "find", "test", {"giou": 0.76, "n_acc": 0.9, "scenes": 500}),
         *write(folder, "refine", "refine", "test", {"too_small": KIND}),
+        *write(folder, "own", "own", "test", {"too_big": KIND}),
+        *write(folder, "self", "self", "test", {"pq": 0.7512, "pq_refined": 0.7523}),
         *write(
             folder, "calibration", "calibration", "test", {"objectness": SCORED, "name": SCORED}
         ),
@@ -104,7 +106,9 @@ def test_all_tables_are_filled_again_and_again(checkout: Path) -> None:
         assert text.startswith("# Title")
         assert text.endswith("The end.\n")
     model = pages["docs/model.md"]
-    assert model.count("Between.") == 4
+    assert model.count("Between.") == 5
+    assert "| `too_big` | 0.50 | 0.75 | +0.25 |" in model
+    assert "| 0.751 / 0.752 | `evaluate --task self --scenes 500` |" in model
     assert "| `too_small` | 0.50 | 0.75 | +0.25 | 0.00 | 1.00 | 40 |" in model
     assert "| score of a name | 0.200 | 0.012 |" in model
     assert "](images/reliability.png)" in model
@@ -141,6 +145,6 @@ def test_wrong_files_are_refused_and_change_nothing(
 def test_the_pages_have_markers_that_are_known_and_closed() -> None:
     root = Path(__file__).resolve().parents[2]
     text = "".join((root / page).read_text() for page in ("README.md", "docs/model.md"))
-    for name in ("overview", "refine", "calibration", "gallery"):
+    for name in ("overview", "refine", "own", "calibration", "gallery"):
         assert f"<!-- table: {name} -->" in text
     assert text.count("<!-- table: ") == text.count("<!-- end of table: ")
