@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import ImageError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
+from rose_ros.perception.locality import keep_outline
 from rose_ros.perception.masks import Shape, exclusive_shapes, resize_logits
+from rose_ros.perception.phrasing import OUTLINE
 from rose_ros.perception.segments import (
     Label,
     LabelSource,
@@ -58,10 +61,8 @@ class Perceiver:
             raise ImageError(
                 f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}"
             )
-        start = time.perf_counter()
-        encoding = self.runtime.encode(image)
-        self.inference_seconds += time.perf_counter() - start
-        return encoding
+        with self._inference():
+            return self.runtime.encode(image)
 
     def segment(self, image: NDArray[np.uint8], text: str | None = None) -> SegmentedFrame:
         """Segment one image; ids count from 1 in order of confidence.
@@ -88,16 +89,31 @@ class Perceiver:
         found = self.detect(encoding, find_prompt(description), self.options.find_threshold)
         return self.with_names(encoding, found)
 
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        """Return how probable a name is for masks (n, side, side) with category embeddings."""
+        with self._inference():
+            return self.runtime.likelihood(encoding, logits, embeddings, name)
+
     def refine(
         self, encoding: Encoding, previous_mask: NDArray[np.bool_], label: str, text: str
     ) -> Detections:
         """Correct a mask (height, width) called ``label`` as ``text`` says; best first, no names.
 
         None when the model gives nothing for the text; several when it sees several things.
+        Where the text does not speak of the outline, that stays (``locality``).
         """
-        return self.detect(
+        found = self.detect(
             encoding, refine_prompt(label, text), self.options.refine_threshold, previous_mask
         )
+        if OUTLINE.search(text.lower()):
+            return found
+        return replace(found, logits=keep_outline(previous_mask, found.logits, encoding.content))
 
     def detect(
         self,
@@ -107,13 +123,11 @@ class Perceiver:
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> Detections:
         """Run one pass with ``prompt`` as it is and keep what is distinct; best first, no names."""
-        start = time.perf_counter()
-        candidates = self.runtime.perceive(encoding, prompt, previous_mask)
-        self.inference_seconds += time.perf_counter() - start
+        with self._inference():
+            candidates = self.runtime.perceive(encoding, prompt, previous_mask)
         candidates = candidates.take(pick_candidates(candidates, threshold, self.options))
-        start = time.perf_counter()
-        decoded = self.runtime.decode(encoding, candidates, previous_mask)
-        self.inference_seconds += time.perf_counter() - start
+        with self._inference():
+            decoded = self.runtime.decode(encoding, candidates, previous_mask)
         found = Detections(
             candidates.objectness,
             decoded.quality,
@@ -127,16 +141,10 @@ class Perceiver:
         """Return the detections with names, all asked for as one batch, and calibrated scores."""
         if not len(detections):
             return detections
-        start = time.perf_counter()
-        names = self.runtime.name(encoding, detections.logits, detections.embeddings)
-        self.inference_seconds += time.perf_counter() - start
-        return Detections(
-            detections.objectness,
-            detections.quality,
-            detections.logits,
-            detections.embeddings,
-            tuple(RegionName(n.text, self.calibration.name(n.score)) for n in names),
-        )
+        with self._inference():
+            names = self.runtime.name(encoding, detections.logits, detections.embeddings)
+        calibrated = (RegionName(n.text, self.calibration.name(n.score)) for n in names)
+        return replace(detections, names=tuple(calibrated))
 
     def score(self, objectness: float) -> float:
         """Return the calibrated probability that a detection is one thing, in [0, 1]."""
@@ -158,6 +166,13 @@ class Perceiver:
                 score = self.score(detections.objectness[i])
                 segments.append(make_segment(detections, i, shape, score))
         return segments
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Count the time of one call of the runtime."""
+        start = time.perf_counter()
+        yield
+        self.inference_seconds += time.perf_counter() - start
 
 
 def clean_name(text: str) -> str:

@@ -45,6 +45,31 @@ IDS_ANYWHERE = re.compile(
 )
 ID_PREFIX = re.compile(rf"^{_IDS}\s*[:,]\s*(?=\S)", re.IGNORECASE)
 
+#: What speaks of the whole outline of a mask, anywhere in a text.
+OUTLINE = re.compile(
+    r"\b(?:edges?|outlines?|contours?|borders?|boundar(?:y|ies)|margins?|rims?|silhouette"
+    r"|tight(?:er|en)?|loose(?:r|n)?|rough|jagged|blocky|smooth(?:er)?|sharp(?:er)?"
+    r"|clean(?:er)?|precise(?:ly)?|exact(?:ly)?|accurate(?:ly)?|fuzzy|grow|shrink|wider|narrower"
+    r"|closer|all around|a (?:bit|little)|slightly)\b"
+)
+
+#: What asks for something else to be left out, or to be taken instead.
+OTHER = re.compile(
+    r"\b(?:without|exclud\w+|exclude|remov\w+|drop|discard|leave out|instead|something else"
+    r"|(?<!do )not|(?:does|do)n['\u2019]t belong|you (?:also )?(?:took|included)|i meant|i wanted"
+    r"|take\b.+\b(?:out|away|off)|switch to|pick|rather|stop before|covers?)\b"
+    r"(?!.*\b(?:except|but)\b)"
+)
+#: Parts, sides and shadows: what a text may speak of that is no thing of its own.
+NO_THING = re.compile(
+    r"(?:handle|lid|cap|cover|spout|base|stem|leg|head|shaft|jaw|seat|shade|flame|page|neck|body"
+    r"|knob|wick|foot|feet|arm|blade|tip|button|lens|screen|wheel|cord|cable|string|strap|label"
+    r"|logo|sticker|rim|edge|border|outline|contour|mask|boundary|corner|surface|top|bottom|left"
+    r"|right|front|back|rear|side|middle|cent(?:er|re)|inside|outside|part|piece|bit|half|section"
+    r"|end|area|region|rest|remainder|whole|other|shadow|reflection|highlight|glare|background"
+    r"|foreground|surrounding|gap|hole|segment|way|too|much|more|less)s?"
+)
+
 UNDO = re.compile(
     r"(?:please )?(?:undo|go back|revert|roll back|take (?:it|that) back)"
     r"(?: (?:it|that|this|(?:the |my )?last(?: one| change| correction| refinement)?"

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rose_ros.perception.changes import Change, is_same_thing, reshaped
+from rose_ros.perception.changes import Change, reshaped
 from rose_ros.perception.corrections import MaskCorrection
+from rose_ros.perception.finding import other_meant, scene_of
 from rose_ros.perception.following import SAME_IOU, SessionOptions, growth_of
 from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overlaps
+from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import crop_content, iou_matrix
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.refinement import Intent
@@ -53,7 +55,10 @@ class Proposer:
         if len(found) == 1 and same[best] >= UNCHANGED_IOU:
             raise Refusal(Status.NO_CHANGE, "the mask already is so")
         if not is_same_thing(before, masks[best]):
-            return self._other_thing(target, record, view, found)
+            return self._other_thing(target, record, view, found, intent.text)
+        missing = scene_of(self._perceiver, record, view).missing(intent.text, label)
+        if missing:
+            raise Refusal(Status.NO_TARGET, f"nothing in this frame is called {missing!r}")
         correction = MaskCorrection(
             text=intent.text,
             label=label,
@@ -84,17 +89,34 @@ class Proposer:
         return f"mask corrected; only the newest {limit} mask corrections follow their segments"
 
     def _other_thing(
-        self, target: Segment, record: Record, view: Sequence[Segment], found: Detections
+        self,
+        target: Segment,
+        record: Record,
+        view: Sequence[Segment],
+        found: Detections,
+        text: str,
     ) -> Change:
-        """The text means something else than the target: point to it, or add it."""
-        mask = self._perceiver.masks(record.encoding, found.take(np.arange(1)))
+        """The text means something else than the target: point to it, or add it.
+
+        What the text calls it counts more than where the model looked.
+        """
+        scene = scene_of(self._perceiver, record, view)
+        found = found.take(np.arange(1))
+        meant = other_meant(self._perceiver, record.encoding, scene, found, text)
+        if meant is not None:
+            others = tuple(view[i] for i in meant if view[i].id != target.id)
+            listed = ", ".join(f"{one.id} ({one.label.text})" for one in others)
+            if not others:
+                raise Refusal(Status.NO_TARGET, "nothing in this frame is what the text means")
+            raise Refusal(Status.NO_CHANGE, f"the text means segment {listed}", others)
+        mask = self._perceiver.masks(record.encoding, found)
         overlap = overlaps(record, mask, view)[0]
         best = int(overlap.argmax())
         if overlap[best] > SAME_IOU:
-            meant = view[best]
-            message = f"the text means segment {meant.id} ({meant.label.text})"
-            raise Refusal(Status.NO_CHANGE, message, (meant,))
-        added = self._perceiver.with_names(record.encoding, found.take(np.arange(1)))
+            known = view[best]
+            message = f"the text means segment {known.id} ({known.label.text})"
+            raise Refusal(Status.NO_CHANGE, message, (known,))
+        added = self._perceiver.with_names(record.encoding, found)
         return Change(f"added; segment {target.id} is unchanged", added=added)
 
     def addition(self, description: str, record: Record, view: Sequence[Segment]) -> Change:

@@ -32,10 +32,10 @@ class PerceiverOptions:
     text: str = ""
     objectness_threshold: float = 0.3
     find_threshold: float = 0.4
-    refine_threshold: float = 0.3
+    refine_threshold: float = 0.4
     quality_threshold: float = 0.4
     neighbour_cosine: float = 0.9
-    duplicate_iou: float = 0.7
+    duplicate_iou: float = 0.6
     kept_share: float = 0.5
     max_candidates: int = 48
     max_segments: int = 64
@@ -78,6 +78,12 @@ class Detections:
     logits: NDArray[np.float32]
     embeddings: NDArray[np.float32]
     names: tuple[RegionName, ...] = ()
+
+    @classmethod
+    def none(cls, side: int) -> Detections:
+        """Return no detections, with masks of the right shape."""
+        no = np.zeros(0, np.float32)
+        return cls(no, no, np.zeros((0, side, side), np.float32), np.zeros((0, 0), np.float32))
 
     def __len__(self) -> int:
         return len(self.objectness)

@@ -42,7 +42,8 @@ class FakeRuntime(Runtime):
     It understands "Segment everything.", "Segment the red mug." and, with a previous mask,
     "include the X", "without the X", "split it" and "not that, X", where X is a colour or a noun.
     Colours in ``blind_to`` are seen only when asked for. ``names`` and ``objectness`` replace
-    what it says about a colour. ``calls`` are the texts so far.
+    what it says about a colour; ``answers``, which text it takes another for. ``calls`` are the
+    texts so far.
     """
 
     kind = "fake"
@@ -53,6 +54,7 @@ class FakeRuntime(Runtime):
         self.blind_to: set[str] = set()
         self.names: dict[str, RegionName] = {}
         self.objectness: dict[str, float] = {}
+        self.answers: dict[str, str] = {}
         self.calls: list[str] = []
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
@@ -70,7 +72,8 @@ class FakeRuntime(Runtime):
         self.calls.append(text)
         things: tuple[Thing, ...] = encoding.features
         if previous_mask is not None:
-            found = edit(things, previous_mask, text.split(". ", 1)[1])
+            asked = text.split(". ", 1)[1]
+            found = edit(things, previous_mask, self.answers.get(asked, asked))
         elif text == "Segment everything.":
             found = [thing for thing in things if thing.colour not in self.blind_to]
         else:
