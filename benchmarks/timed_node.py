@@ -37,8 +37,8 @@ class TimedNode(PerceptionNode):
     def __init__(self, watch: Stopwatch, file: Path) -> None:
         self._watch, self._file = watch, file
 
-        def open_watched(model: str, runtime: str, device: str) -> Runtime:
-            return watch.watch(create_runtime(model, runtime=runtime, device=device))
+        def open_watched(model: str, **wanted: Any) -> Runtime:
+            return watch.watch(create_runtime(model, **wanted))
 
         super().__init__(open_watched)
 
