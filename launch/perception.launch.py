@@ -115,6 +115,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
                 namespace="camera",
                 name="camera",
                 parameters=[{"depth": wants_depth}],
+                ros_arguments=enclave("camera", "camera"),
                 sigterm_timeout=STOP_SECONDS,
             )
         )
@@ -160,12 +161,18 @@ def perception(given: dict[str, str]) -> Node:
         name="perception",
         parameters=[given["params_file"], *([parameters] if parameters else [])],
         remappings=remappings,
+        ros_arguments=enclave(given["namespace"], "perception"),
         respawn=given["respawn"] == "true",
         respawn_delay=2.0,
         sigterm_timeout=STOP_SECONDS,
         output="screen",
         emulate_tty=True,
     )
+
+
+def enclave(namespace: str, name: str) -> list[str]:
+    """Name a node's enclave for SROS2, as in security/policy.xml; unused while security is off."""
+    return ["--enclave", "/" + "/".join([*split(namespace, "/"), name])]
 
 
 def depth_parameters(given: dict[str, str], cameras: list[str]) -> dict[str, str]:
@@ -200,6 +207,6 @@ def rviz(given: dict[str, str]) -> Node:
     )
 
 
-def split(text: str) -> list[str]:
-    """Split what is separated by commas; blanks around the parts do not count."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+def split(text: str, separator: str = ",") -> list[str]:
+    """Split what is separated; blanks around the parts and empty parts do not count."""
+    return [part.strip() for part in text.split(separator) if part.strip()]

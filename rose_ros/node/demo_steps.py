@@ -22,6 +22,8 @@ HELD_FRAMES = 3
 #: A corrected mask differs at least this much from the one before.
 _MAX_SAME_IOU = 0.95
 _MAX_ATTEMPTS = 12
+#: Views of the moving camera in which something to correct is looked for, and s between them.
+_MAX_VIEWS, _NEXT_VIEW = 6, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,28 @@ def rename(planner: Planner, view: View, report: Report) -> Rename | None:
 
 
 def fix_mask(planner: Planner, view: View, report: Report) -> None:
-    """Correct a mask in words: try what fits the scene until one changes it as it should."""
+    """Correct a mask in words: try what fits the scene until one changes it as it should.
+
+    Where all masks are right already there is nothing to correct; the camera moves, and shows more.
+    """
     report.step("2. The planner corrects a mask")
-    attempts = fixes(things(planner, view))[:_MAX_ATTEMPTS]
-    for attempt in attempts:
+    for _ in range(_MAX_VIEWS):
+        if _fix_mask_in(planner, view, report):
+            return
+        time.sleep(_NEXT_VIEW)
+        view = steady_view(planner, _NEXT_VIEW) or view
+    report.check(False, f"one of the corrections in {_MAX_VIEWS} views changed a mask as it should")
+
+
+def _fix_mask_in(planner: Planner, view: View, report: Report) -> bool:
+    """Try corrections in one view; say whether one did what it should."""
+    for attempt in fixes(things(planner, view))[:_MAX_ATTEMPTS]:
         target = attempt.segment
         report.say(f'refine {target.id} ({target.label.text}): "{attempt.text}"')
         reply = planner.refine(view, attempt.text, target.id)
         if reply is None:
-            report.check(False, "refine was answered")
-            return
+            report.say("no answer", "yellow")
+            return False
         after = [segment_from_message(segment) for segment in reply.segments]
         changed = next((segment for segment in after if segment.id == target.id), None)
         if reply.status == Status.OK and changed is not None:
@@ -117,12 +131,12 @@ def fix_mask(planner: Planner, view: View, report: Report) -> None:
                 report.picture("2_fix_before", view, view.frame.segments)
                 report.picture("2_fix_after", view, _replaced(view.frame, after))
                 report.check(True, f"area x {factor:.2f}, IoU {overlap:.2f}: {reply.message}")
-                return
+                return True
             report.say(f"not what was meant: area x {factor:.2f}, IoU {overlap:.2f}", "yellow")
             planner.refine(view, "undo", target.id)
         else:
             report.say(f"{Status(reply.status).name}: {reply.message}", "yellow")
-    report.check(False, f"one of {len(attempts)} corrections changed a mask as it should")
+    return False
 
 
 def fixes(candidates: list[Segment]) -> list[Fix]:
@@ -134,11 +148,12 @@ def fixes(candidates: list[Segment]) -> list[Fix]:
         for one in sorted(known, key=lambda one: -one.label.score)
     ]
     parts = [
-        Fix(segment, f"only the {part}", 0.02, 0.85)
+        Fix(segment, text.format(part), least, most)
+        for text, least, most in (("include the {}", 1.04, 1.6), ("only the {}", 0.02, 0.85))
         for segment in candidates
         for part in PARTS.get(segment.label.text.split()[-1], ())
     ]
-    return wholes + parts
+    return wholes[: _MAX_ATTEMPTS // 3] + parts
 
 
 def find(planner: Planner, view: View, report: Report) -> None:

@@ -150,6 +150,14 @@ SPECS: tuple[Spec, ...] = (
         Change.UNCONFIGURED,
     ),
     Spec(
+        "threads",
+        0,
+        "CPU threads of the network, with onnx or torch; 0: as many as the node may use cores.",
+        Change.UNCONFIGURED,
+        0,
+        256,
+    ),
+    Spec(
         "cameras",
         ["camera"],
         "Names of the cameras, as published; one for each entry of image_topics.",

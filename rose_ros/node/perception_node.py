@@ -39,7 +39,6 @@ from rose_ros.node.worker import CameraFrame, Worker
 from rose_ros.perception.masks import instance_image
 from rose_ros.perception.overlay import draw_overlay
 from rose_ros.runtime import create_runtime
-from rose_ros.runtime.base import Runtime
 from rose_ros.srv import Find, Refine
 
 _OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -49,10 +48,6 @@ _OUTPUTS = (("segments", SegmentArray), ("overlay", Image), ("instances", Image)
 _WARNING_SECONDS = 5.0
 
 
-def _open_runtime(model: str, runtime: str, device: str) -> Runtime:
-    return create_runtime(model, runtime=runtime, device=device)
-
-
 class PerceptionNode(ResilientLifecycleNode):
     """Wire topics, services and parameters to a perception session on one worker thread.
 
@@ -60,7 +55,7 @@ class PerceptionNode(ResilientLifecycleNode):
     model, cleanup frees it.
     """
 
-    def __init__(self, runtime_factory: RuntimeFactory = _open_runtime, **kwargs: Any) -> None:
+    def __init__(self, runtime_factory: RuntimeFactory = create_runtime, **kwargs: Any) -> None:
         super().__init__("perception", **kwargs)
         self._settings = settings.declare(self)
         self._statistics = Statistics()
@@ -116,7 +111,9 @@ class PerceptionNode(ResilientLifecycleNode):
         wanted.check()
         for camera in wanted.cameras:
             self.resolve_topic_name(camera.image_topic)
-        load = partial(self._pipeline.load, wanted.model, wanted.runtime, wanted.device)
+        load = partial(
+            self._pipeline.load, wanted.model, wanted.runtime, wanted.device, wanted.threads
+        )
         with self._watchdog.paused():
             ready = self._worker.submit(load).result()
         self.get_logger().info(f"configured: {ready}")
@@ -201,7 +198,7 @@ class PerceptionNode(ResilientLifecycleNode):
                 return
             self._spatial.expect(frame.camera, message.header)
             opened = CameraFrame(frame.camera, message, frame.received, frame.skipped)
-            self._publish(self._pipeline.process(opened))
+            self._publish(self._pipeline.process(opened, self._worker.serve_requests))
             self._watchdog.succeeded()
         except ImageError as error:
             self._inputs.drop(frame.camera, error)

@@ -69,6 +69,7 @@ class Settings:
     model: str
     runtime: str
     device: str
+    threads: int
     cameras: tuple[CameraSettings, ...]
     max_age: float
     depth_tolerance: float

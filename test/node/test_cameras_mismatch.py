@@ -42,6 +42,6 @@ def test_a_policy_that_does_not_fit_is_named(robot: Any, start: Any) -> None:
             return robot.array_of(message) is not None
 
         robot.wait_until(heard, "an array")
-        robot.wait_until(lambda: "is not heard" in process.output, "a warning")
-        assert process.output.count("is not heard") == 1
+        robot.wait_until(lambda: "/robot is not heard" in process.output, "a warning")
+        assert process.output.count("/robot is not heard") == 1
         assert process.running

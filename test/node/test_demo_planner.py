@@ -60,5 +60,5 @@ def test_a_wrong_answer_fails_the_demo(robot: Any, start: Any, launch: Any, tmp_
         robot.wait_for_state("active", process)
         code, output = play(robot, launch, tmp_path)
     assert code == 1, output
-    assert "FAIL one of" in output
-    assert "corrections changed a mask as it should" in output
+    failed = next(line for line in output.splitlines() if "FAIL" in line)
+    assert "one of the corrections" in failed

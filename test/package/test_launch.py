@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -113,6 +114,19 @@ def test_arguments_become_parameters(launch_file: dict[str, Any]) -> None:
         "device": "cpu",
         "autostart": False,
     }
+
+
+def test_nodes_have_the_enclaves_of_the_policy(launch_file: dict[str, Any]) -> None:
+    policy = ElementTree.parse(ROOT / "security" / "policy.xml").getroot()
+    enclaves = {element.get("path") for element in policy.iter("enclave")}
+    for node in start(launch_file, camera="tabletop"):
+        option, path = node["ros_arguments"]
+        assert option == "--enclave"
+        assert path in enclaves
+        assert path == f"/{node['namespace']}/{node['name']}"
+    for namespace, path in (("/r2/rose/", "/r2/rose/perception"), ("/", "/perception")):
+        (node,) = start(launch_file, namespace=namespace)
+        assert node["ros_arguments"] == ["--enclave", path]
 
 
 def test_a_node_that_ended_starts_again_when_asked_for(launch_file: dict[str, Any]) -> None:
