@@ -21,7 +21,7 @@ _STEADY_FRAMES = 3
 HELD_FRAMES = 3
 #: A corrected mask differs at least this much from the one before.
 _MAX_SAME_IOU = 0.95
-_MAX_ATTEMPTS = 12
+_MAX_ATTEMPTS = 16
 #: Views of the moving camera in which something to correct is looked for, and s between them.
 _MAX_VIEWS, _NEXT_VIEW = 6, 1.5
 
@@ -74,7 +74,7 @@ def things(planner: Planner, view: View) -> list[Segment]:
 def rename(planner: Planner, view: View, report: Report) -> Rename | None:
     """Give a thing another name and check the reply."""
     report.step("1. The planner knows better what something is")
-    target = things(planner, view)[0]
+    target = max(things(planner, view), key=lambda one: one.label.score)
     taken = {word for segment in view.frame.segments for word in segment.label.text.split()}
     name = f"spare {next(noun for noun in reversed(NOUNS) if noun not in taken)}"
     text = f"segment {target.id} is a {name}"
@@ -140,20 +140,17 @@ def _fix_mask_in(planner: Planner, view: View, report: Report) -> bool:
 
 
 def fixes(candidates: list[Segment]) -> list[Fix]:
-    """List corrections that make sense for what is seen, the most telling ones first."""
-    # By names the model is sure of: what it calls something else it will not complete.
-    known = [one for one in candidates if one.label_source is LabelSource.FROM_MODEL]
-    wholes = [
-        Fix(one, f"the whole {one.label.text.split()[-1]}", 1.04, 1.6)
-        for one in sorted(known, key=lambda one: -one.label.score)
-    ]
-    parts = [
-        Fix(segment, text.format(part), least, most)
-        for text, least, most in (("include the {}", 1.04, 1.6), ("only the {}", 0.02, 0.85))
-        for segment in candidates
-        for part in PARTS.get(segment.label.text.split()[-1], ())
-    ]
-    return wholes[: _MAX_ATTEMPTS // 3] + parts
+    """List corrections that make sense for what is seen, of the least trusted masks first."""
+    listed = []
+    for segment in sorted(candidates, key=lambda one: one.mask_quality):
+        noun = segment.label.text.split()[-1]
+        parts = PARTS.get(noun, ())
+        listed += [Fix(segment, f"include the {part}", 1.04, 1.6) for part in parts]
+        listed += [Fix(segment, f"only the {part}", 0.02, 0.85) for part in parts]
+        # By a name the model is sure of: what it calls something else it will not complete.
+        if segment.label_source is LabelSource.FROM_MODEL:
+            listed.append(Fix(segment, f"the whole {noun}", 1.04, 1.6))
+    return listed
 
 
 def find(planner: Planner, view: View, report: Report) -> None:

@@ -66,7 +66,7 @@ def test_images_and_info(robot: Any, launch: Any, listener: Listener) -> None:
     finally:
         code = process.stop()
     assert code == 0, process.output
-    assert 8 < rate < 40
+    assert 1 < rate < 40
     image = listener.images[0]
     assert (image.encoding, image.height, image.width) == ("rgb8", 480, 640)
     assert image.header.frame_id == "camera_optical_frame"
