@@ -1,11 +1,12 @@
 """What each part of the mechanism is worth: the same training without it, then measured.
 
-    python -m benchmarks.ablation --out runs/ablation --share 0.05 --seeds 0 1
+    python -m benchmarks.ablation --share 0.05 --seeds 0 1
 
 What all rows have in common, the SAM part and the focal crops, is trained once per seed with the
 recipe's steps. From there on every row has the same scenes and the same number of steps, a share of
-the recipe's. A run that was stopped goes on; one that is finished is not trained again. The table
-lands in OUT/table.md.
+the recipe's. A run that was stopped goes on. What was measured is kept in ``--results`` with the
+settings it belongs to, and not trained again; so rows and seeds can be added at another time or on
+another machine. The table is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from rose_ros.training.options import STEPS
 
+RESULTS = Path(__file__).resolve().parent / "results" / "ablation.json"
 #: (column, task and split, number)
 COLUMNS = (
     ("PQ", "segment test", "pq"),
@@ -31,6 +33,9 @@ COLUMNS = (
     ("s/frame", "segment test", "seconds_per_frame"),
 )
 
+
+#: By row and seed: what was measured, by task and split, then by number.
+Results = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 #: Stages that all rows share, and those that each has of its own.
 SHARED, OWN = ("points", "shapes"), ("names", "perceive", "converse")
@@ -58,28 +63,41 @@ ROWS = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Train and measure all rows, and write the table; returns the exit code."""
-    args = _arguments()
-    results: dict[str, list[dict[str, dict[str, float]]]] = {}
+    args = _arguments(arguments)
+    settings = {name: getattr(args, name) for name in ("share", "scenes", "test_scenes")}
+    results = _kept(args.results, settings)
     for seed in args.seeds:
+        wanted = [name for name in ROWS if not args.rows or name in args.rows]
+        missing = [name for name in wanted if str(seed) not in results.get(name, {})]
         start = args.out / f"shared-{seed}"
-        _train(start, args, seed, {stage: STEPS[stage] for stage in SHARED})
-        for name, row in ROWS.items():
-            if args.rows and name not in args.rows:
-                continue
-            out = args.out / f"{name.replace(' ', '-')}-{seed}"
+        if missing:
+            _train(start, args, seed, {stage: STEPS[stage] for stage in SHARED})
+        for name in missing:
+            row, out = ROWS[name], args.out / f"{name.replace(' ', '-')}-{seed}"
             more = ["--start", str(start / "model")]
             more += ["--set", *row.changes] if row.changes else []
             _train(out, args, seed, _steps(row, args.share), more)
-            results.setdefault(name, []).append(_measure(row, out, args.test_scenes))
-            (args.out / "table.md").write_text(_table(results))
+            measured = _measure(row, out, args.test_scenes)
+            results.setdefault(name, {})[str(seed)] = measured
+            args.results.write_text(json.dumps({**settings, "rows": results}, indent=2) + "\n")
     sys.stdout.write(_table(results))
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _kept(file: Path, settings: dict[str, float]) -> Results:
+    """Return what was measured before with the same settings, by row and seed."""
+    if not file.exists():
+        return {}
+    kept = json.loads(file.read_text())
+    rows: Results = kept.pop("rows")
+    return rows if kept == settings else {}
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where numbers are kept")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument(
         "--share", type=float, default=0.05, help="of the recipe's steps, from where rows differ"
@@ -88,7 +106,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), help="only these")
     parser.add_argument("--scenes", type=int, default=16000, help="training scenes")
     parser.add_argument("--test-scenes", type=int, default=200)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _steps(row: Row, share: float) -> dict[str, int]:
@@ -125,7 +143,8 @@ def _measure(row: Row, out: Path, scenes: int) -> dict[str, dict[str, float]]:
             command = ["evaluate", "--model", str(out / "model"), "--runtime", "torch"]
             command += ["--task", task, "--split", split, "--scenes", str(scenes)]
             _run([*command, "--json", str(file), *(["--points"] if row.points else [])])
-        found[what] = json.loads(file.read_text())
+        result = json.loads(file.read_text())
+        found[what] = {column[2]: result[column[2]] for column in COLUMNS if column[1] == what}
     return found
 
 
@@ -133,14 +152,14 @@ def _run(command: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "rose_ros", *command], check=True)
 
 
-def _table(results: dict[str, list[dict[str, dict[str, float]]]]) -> str:
+def _table(results: Results) -> str:
     """Write the means over the seeds, with the lowest and highest, as Markdown."""
     lines = ["| | " + " | ".join(column[0] for column in COLUMNS) + " |"]
     lines.append("|---" * (len(COLUMNS) + 1) + "|")
     for name, runs in results.items():
         cells = []
         for _, what, number in COLUMNS:
-            values = [run[what][number] for run in runs if what in run]
+            values = [run[what][number] for run in runs.values() if what in run]
             cells.append(_cell([value for value in values if value is not None]))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

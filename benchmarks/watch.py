@@ -25,6 +25,7 @@ STEPS = (
     "encode",
     "perceive",
     "decode masks",
+    "sharpen masks",
     "name",
     "overlap",
     "tracking",
@@ -33,20 +34,27 @@ STEPS = (
     "other",
 )
 #: The steps that are the perceiver's own; the rest is the node's.
-OWN_STEPS = STEPS[1:8]
+OWN_STEPS = STEPS[1:9]
 
 #: (where it is looked up, its name there, the step that it is)
 Place = tuple[Any, str, str]
 PERCEPTION: tuple[Place, ...] = (
     (RoseProcessor, "pixel_values", "preprocess"),
     (perceiver, "pick_candidates", "overlap"),
+    (perceiver, "keep_promising", "overlap"),
     (perceiver, "keep_distinct", "overlap"),
     (perceiver, "drop_fragments", "overlap"),
     (perceiver, "exclusive_shapes", "overlap"),
     (following, "exclusive_shapes", "overlap"),
     (PerceptionSession, "process", "tracking"),
 )
-_CALLS = {"encode": "encode", "perceive": "perceive", "decode": "decode masks", "name": "name"}
+_CALLS = {
+    "encode": "encode",
+    "perceive": "perceive",
+    "decode": "decode masks",
+    "sharpen": "sharpen masks",
+    "name": "name",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,13 @@ model names what remains from the image features under the masks; it perceives n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.perception.perceiver import Perceiver
-from rose_ros.perception.selection import (
-    Detections,
-    PerceiverOptions,
-    drop_fragments,
-    keep_distinct,
-)
+from rose_ros.perception.selection import Detections, PerceiverOptions
 from rose_ros.runtime.base import Candidates, Encoding
 from rose_ros.runtime.torch import TorchRuntime
 
@@ -49,10 +46,5 @@ class PointPerceiver(Perceiver):
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> Detections:
         """Return the distinct masks of all points; the predicted quality is their objectness."""
-        points = self._points
-        decoded = self.runtime.decode(encoding, points)
-        found = Detections(
-            decoded.quality, decoded.quality, decoded.logits, points.category_embeddings
-        )
-        found = found.take(keep_distinct(found, encoding.content, self.options))
-        return found.take(drop_fragments(found, encoding.content, self.options))
+        found = self.distinct(encoding, self._points)
+        return replace(found, objectness=found.quality)

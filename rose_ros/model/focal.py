@@ -69,8 +69,9 @@ class MaskSharpener(nn.Module):
         half = (SHARPEN_MARGIN * half).clamp(min=LEAST_HALF)
         grid = window_grid(centres, half, SHARPEN_SIDE)
         seen = sample_image(image, grid).flatten(0, 1)
-        coarse = sample_masks(logits, grid, "border").clamp(-_LIMIT, _LIMIT).flatten(0, 1)
-        revised = sample_masks(previous.expand_as(logits), grid, "zeros").flatten(0, 1)
+        coarse = _cut(logits, centres, half, SHARPEN_SIDE, "border")
+        coarse = coarse.clamp(-_LIMIT, _LIMIT).flatten(0, 1)
+        revised = _cut(previous, centres, half, SHARPEN_SIDE, "zeros").flatten(0, 1)
         given = torch.stack([coarse.sigmoid() * 2 - 1, coarse / 4, revised.tanh()], dim=1)
         fine = self.fine(torch.cat([seen, given], dim=1))
         middle = self.middle(fine)
@@ -174,6 +175,30 @@ def sample_masks(masks: Tensor, grid: Tensor, outside: str) -> Tensor:
     return seen.squeeze(1).unflatten(0, masks.shape[:2])
 
 
+def _cut(masks: Tensor, centres: Tensor, half: Tensor, size: int, outside: str) -> Tensor:
+    """Sample masks (batch, n or 1, side, side) in windows: (batch, n, size, size).
+
+    The same as ``sample_masks`` at their ``window_grid``: a window is upright, so rows and columns
+    are interpolated one after the other, as products of matrices.
+    """
+    side = masks.shape[-1]
+    steps = (torch.arange(size, device=masks.device, dtype=torch.float32) + 0.5) / size
+    # (batch, n, 2, size): where each column or row of the crop is in the mask, in its cells.
+    places = centres.float().unsqueeze(-1) + half.float().unsqueeze(-1) * (2 * steps - 1)
+    places = places * side - 0.5
+    if outside == "border":
+        places = places.clamp(0, side - 1)
+    columns, rows = _bilinear(places, side).unbind(2)
+    return rows @ masks.float() @ columns.transpose(-2, -1)
+
+
+def _bilinear(places: Tensor, count: int) -> Tensor:
+    """Return what each of ``count`` cells counts at places (..., n), in cells: (..., n, count)."""
+    cells = torch.arange(count, device=places.device, dtype=torch.float32)
+    # A cell counts for what is less than one cell away.
+    return (1 - (places.unsqueeze(-1) - cells).abs()).clamp(min=0)
+
+
 def _paste(crops: Tensor, centres: Tensor, half: Tensor, side: int) -> Tensor:
     """Put crops (batch, n, s, s) back into the image (batch, n, side, side), zero elsewhere."""
     size = crops.shape[-1]
@@ -181,10 +206,7 @@ def _paste(crops: Tensor, centres: Tensor, half: Tensor, side: int) -> Tensor:
     # (batch, n, 2, side): where each row or column of the image is in the crop, in its pixels.
     inside = (places - centres.float().unsqueeze(-1)) / half.float().unsqueeze(-1)
     inside = (inside + 1) * (size / 2) - 0.5
-    cells = torch.arange(size, device=crops.device, dtype=torch.float32)
-    # Bilinear: a cell counts for what is less than one cell away.
-    weights = (1 - (inside.unsqueeze(-1) - cells).abs()).clamp(min=0)
-    columns, rows = weights.unbind(2)
+    columns, rows = _bilinear(inside, size).unbind(2)
     return rows @ crops @ columns.transpose(-2, -1)
 
 

@@ -27,9 +27,10 @@ from rose_ros.perception.selection import (
     PerceiverOptions,
     drop_fragments,
     keep_distinct,
+    keep_promising,
     pick_candidates,
 )
-from rose_ros.runtime.base import Encoding, RegionName, Runtime
+from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
 from rose_ros.runtime.calibration import Calibration
 
 #: Bytes of a published name.
@@ -126,14 +127,25 @@ class Perceiver:
         with self._inference():
             candidates = self.runtime.perceive(encoding, prompt, previous_mask)
         candidates = candidates.take(pick_candidates(candidates, threshold, self.options))
+        return self.distinct(encoding, candidates, previous_mask)
+
+    def distinct(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> Detections:
+        """Decode candidates, look closer at what promises to be a thing of its own, keep what is.
+
+        Best first, no names.
+        """
         with self._inference():
-            decoded = self.runtime.decode(encoding, candidates, previous_mask)
-        found = Detections(
-            candidates.objectness,
-            decoded.quality,
-            decoded.logits,
-            candidates.category_embeddings,
-        )
+            masks = self.runtime.decode(encoding, candidates, previous_mask)
+        promising = keep_promising(_detections(candidates, masks), encoding.content)
+        candidates, masks = candidates.take(promising), masks.take(promising)
+        with self._inference():
+            masks = self.runtime.sharpen(encoding, candidates, masks, previous_mask)
+        found = _detections(candidates, masks)
         found = found.take(keep_distinct(found, encoding.content, self.options))
         return found.take(drop_fragments(found, encoding.content, self.options))
 
@@ -173,6 +185,12 @@ class Perceiver:
         start = time.perf_counter()
         yield
         self.inference_seconds += time.perf_counter() - start
+
+
+def _detections(candidates: Candidates, masks: DecodedMasks) -> Detections:
+    return Detections(
+        candidates.objectness, masks.quality, masks.logits, candidates.category_embeddings
+    )
 
 
 def clean_name(text: str) -> str:

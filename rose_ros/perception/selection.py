@@ -13,6 +13,8 @@ from rose_ros.runtime.base import Candidates, RegionName
 
 #: Cells a side at which masks compete; finer ones are thinned out, as only shares matter.
 FRAGMENT_SIDE = 64
+#: Masks as decoded that overlap more are one thing, whatever a closer look would show.
+ROUGH_DUPLICATE_IOU = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,15 @@ def _cosines(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     return cosines
 
 
+def keep_promising(detections: Detections, content: tuple[float, float]) -> NDArray[np.int64]:
+    """Return the indices of freshly decoded detections that are worth a closer look, best first.
+
+    Left out: masks that a better one covers so well that they would become the same.
+    """
+    masks = crop_content(detections.logits, content) > 0
+    return _unlike(masks, np.argsort(-detections.scores, kind="stable"), ROUGH_DUPLICATE_IOU)
+
+
 def keep_distinct(
     detections: Detections, content: tuple[float, float], options: PerceiverOptions
 ) -> NDArray[np.int64]:
@@ -164,13 +175,17 @@ def keep_distinct(
     good = np.isfinite(detections.logits).all(axis=(1, 2)) & (shares >= options.min_share)
     good &= detections.quality >= options.quality_threshold
     order = np.argsort(-detections.scores, kind="stable")
-    order = order[good[order]]
-    overlap = iou_matrix(masks[order], masks[order], options.duplicate_iou)
+    return _unlike(masks, order[good[order]], options.duplicate_iou)[: options.max_segments]
+
+
+def _unlike(masks: NDArray[np.bool_], order: NDArray[np.int64], most: float) -> NDArray[np.int64]:
+    """Go through masks (n, h, w) in ``order``; return those unlike all that were taken before."""
+    overlap = iou_matrix(masks[order], masks[order], most)
     kept: list[int] = []
     for i in range(len(order)):
-        if not any(overlap[i, j] > options.duplicate_iou for j in kept):
+        if not any(overlap[i, j] > most for j in kept):
             kept.append(i)
-    return order[kept][: options.max_segments]
+    return order[kept]
 
 
 def drop_fragments(

@@ -64,7 +64,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class DecodedMasks:
-    """Masks of some candidates.
+    """Masks of some candidates, as decoded or after a closer look.
 
     logits: float32 (n, side, side) over the model's square; above 0 is foreground.
     quality: float32 (n,), predicted IoU in [0, 1].
@@ -77,6 +77,10 @@ class DecodedMasks:
     def none(cls, side: int) -> DecodedMasks:
         """Return no masks, of the right shapes."""
         return cls(np.zeros((0, side, side), np.float32), np.zeros(0, np.float32))
+
+    def take(self, index: NDArray[np.int64]) -> DecodedMasks:
+        """Select masks by integer index, in that order."""
+        return DecodedMasks(self.logits[index], self.quality[index])
 
     @classmethod
     def joined(cls, parts: Sequence[DecodedMasks]) -> DecodedMasks:
@@ -137,7 +141,7 @@ class Runtime(ABC):
     model_name: str
     #: where it runs, e.g. "cpu" or "cuda:0"
     device: str
-    #: cells a side of mask logits
+    #: cells a side of mask logits, after the closer look
     mask_side: int = 64
     #: what turns this model's scores into probabilities; its four calls give them as they are
     calibration: Calibration = Calibration()
@@ -160,6 +164,29 @@ class Runtime(ABC):
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
         """Decode one mask per candidate, all in one batch; n = 0 gives empty arrays."""
+
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        """Take a closer look at the masks that were decoded of candidates, finer for it.
+
+        A model that takes none gives them back.
+        """
+        return masks
+
+    def draw(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        """Decode one mask per candidate and take the closer look at all of them."""
+        masks = self.decode(encoding, candidates, previous_mask)
+        return self.sharpen(encoding, candidates, masks, previous_mask)
 
     @abstractmethod
     def name(

@@ -37,7 +37,8 @@ SCENES = 20
 #: The code that decides what is in the graphs, relative to the package.
 _EXPORTER = (
     "model/*.py",
-    *("runtime/decoder.py", "runtime/export.py", "runtime/graph_examples.py", "runtime/graphs.py"),
+    *("runtime/decoder.py", "runtime/export.py", "runtime/export_rewrites.py"),
+    *("runtime/graph_examples.py", "runtime/graphs.py"),
 )
 _KEY_LENGTH = 32
 

@@ -54,6 +54,20 @@ class CheckedRuntime(Runtime):
         _check("mask quality", found.quality, (count,))
         return found
 
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        """Look closer; raises ``ModelError`` when a mask is not made of numbers."""
+        found = self._runtime.sharpen(encoding, candidates, masks, previous_mask)
+        count = len(candidates)
+        _check("mask logits", found.logits, (count, -1, -1))
+        _check("mask quality", found.quality, (count,))
+        return found
+
     def name(
         self,
         encoding: Encoding,

@@ -42,7 +42,7 @@ from rose_ros.runtime.engine_selftest import (
     record_calls,
     require_agreement,
 )
-from rose_ros.runtime.manifest import GRAPHS, Manifest, check_graphs, graphs_beside
+from rose_ros.runtime.manifest import Manifest, check_graphs, graphs_beside
 
 _LOCK = ".lock"
 
@@ -78,7 +78,7 @@ def build_engines(
     with _only_one(build.folder):
         calls: dict[str, list[Call]] | None = None
         records, kept = [], []
-        for graph in GRAPHS:
+        for graph in build.manifest.graphs:
             record = None if rebuild else build.find(graph)
             if record is None:
                 calls = build.record(images) if calls is None else calls

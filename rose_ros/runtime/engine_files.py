@@ -18,7 +18,7 @@ from typing import Any
 from rose_ros.errors import EngineError
 from rose_ros.runtime.cache import cache_folder
 from rose_ros.runtime.engine_profiles import Profile
-from rose_ros.runtime.manifest import GRAPHS, Manifest
+from rose_ros.runtime.manifest import Manifest
 
 #: Raised whenever engines of before cannot be run by the code of now.
 FORMAT = 1
@@ -166,12 +166,13 @@ def read_engine(folder: Path, record: EngineRecord) -> bytes:
     return engine
 
 
-def read_set(folder: Path, source: str, machine: Machine) -> dict[str, EngineRecord]:
+def read_set(folder: Path, manifest: Manifest, machine: Machine) -> dict[str, EngineRecord]:
     """Read the records of all engines of a folder, if they fit graphs and machine.
 
     Raises ``EngineError`` with the first thing that does not.
     """
-    records = {graph: read_record(folder, graph) for graph in GRAPHS}
+    records = {graph: read_record(folder, graph) for graph in manifest.graphs}
+    source = source_digest(manifest)
     for record in records.values():
         if record.source != source:
             raise EngineError(f"{folder} was built from other graphs than the model's own")
@@ -187,7 +188,7 @@ def read_set(folder: Path, source: str, machine: Machine) -> dict[str, EngineRec
 
 
 def find_engines(
-    model: str, source: str, machine: Machine, root: Path | None = None
+    model: str, manifest: Manifest, machine: Machine, root: Path | None = None
 ) -> tuple[Path, dict[str, EngineRecord]]:
     """Find the newest engines of a model that fit; raises ``EngineError`` with all reasons."""
     root = root or engine_root()
@@ -195,7 +196,7 @@ def find_engines(
     reasons = []
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            return folder, read_set(folder, source, machine)
+            return folder, read_set(folder, manifest, machine)
         except EngineError as error:
             reasons.append(str(error))
     raise EngineError("; ".join(reasons) or f"there are no engines of {model} in {root}")

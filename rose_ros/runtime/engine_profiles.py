@@ -29,6 +29,7 @@ def make_profiles(
         "encode": [_fixed({})],
         "perceive": [({"text": 1}, {"text": min(_USUAL_TEXT, most_text)}, {"text": most_text})],
         "decode": [_fixed({"regions": count}) for count in regions],
+        "sharpen": [_fixed({"regions": count}) for count in regions],
         "region": [_fixed({"regions": count}) for count in regions],
         "name": [
             _fixed({"regions": count, "tokens": tokens})

@@ -171,7 +171,7 @@ def _run_all(runtime: OnnxRuntime, image: NDArray[np.uint8], batches: list[int])
     mask = None
     for size in batches:
         batch = found.take(np.resize(order, size))
-        logits = runtime.decode(encoding, batch).logits
+        logits = runtime.draw(encoding, batch).logits
         names = runtime.name(encoding, logits, batch.category_embeddings)
         mask = largest_mask(logits, image.shape[:2])
         label = names[0].text or "thing"
@@ -182,7 +182,7 @@ def _run_all(runtime: OnnxRuntime, image: NDArray[np.uint8], batches: list[int])
 def _revise(runtime: OnnxRuntime, encoding: Encoding, label: str, mask: NDArray[np.bool_]) -> None:
     runtime.perceive(encoding, find_prompt(f"the {label}"))
     revised = runtime.perceive(encoding, refine_prompt(label, "Include the handle."), mask)
-    runtime.decode(encoding, revised.best(1), mask)
+    runtime.draw(encoding, revised.best(1), mask)
 
 
 def _compare(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> Agreement:

@@ -29,6 +29,7 @@ from rose_ros.model.processing import RoseProcessor
 from rose_ros.paths import find_model
 from rose_ros.runtime import manifest as manifests
 from rose_ros.runtime.cache import missing_packages
+from rose_ros.runtime.export_rewrites import rewrite
 from rose_ros.runtime.graph_examples import Graph, build_graphs
 from rose_ros.runtime.manifest import Manifest
 from rose_ros.runtime.onnx import OnnxRuntime
@@ -140,6 +141,7 @@ def _write_graph(graph: Graph, folder: Path, weights: _Weights, quantised: bool)
 
     inner = program.model
     _keep_names_apart(inner.graph, {*graph.inputs, *graph.outputs})
+    rewrite(inner.graph)
     _forget_origins(inner)
     if quantised:
         inner = _quantise(inner, folder)

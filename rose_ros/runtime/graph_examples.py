@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from rose_ros.model.modeling import RoseModel
-from rose_ros.runtime.graphs import DecodeGraph, EncodeGraph, NameGraph, PerceiveGraph, RegionGraph
+from rose_ros.runtime.graphs import (
+    DecodeGraph,
+    EncodeGraph,
+    NameGraph,
+    PerceiveGraph,
+    RegionGraph,
+    SharpenGraph,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,19 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
     patch_tokens = torch.randn(1, patches, width)
     embedding = torch.randn(1, prompt_width, side // 4, side // 4)
     pixels = torch.randn(1, 3, vision_size, vision_size)
+    sharpen = Graph(
+        "sharpen",
+        SharpenGraph(model),
+        {
+            "pixel_values": pixels,
+            "mask_logits": torch.randn(1, regions, side, side),
+            "mask_embeddings": torch.randn(1, regions, prompt_width),
+            "previous_logits": torch.zeros(1, 1, side, side),
+            "revising": torch.zeros(1),
+        },
+        ("logits", "quality"),
+        {"mask_logits": {1: n}, "mask_embeddings": {1: n}},
+    )
     return [
         Graph(
             "encode",
@@ -84,11 +104,11 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
                 "centres": torch.rand(1, regions, 2),
                 "previous_logits": torch.zeros(1, 1, side, side),
                 "revising": torch.zeros(1),
-                "pixel_values": pixels,
             },
             ("logits", "quality"),
             {"mask_embeddings": {1: n}, "centres": {1: n}},
         ),
+        *([sharpen] if config.focal else []),
         Graph(
             "region",
             RegionGraph(model),

@@ -79,19 +79,44 @@ class GraphRuntime(CheckpointRuntime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        if not len(candidates):
+        own = {
+            "mask_embeddings": candidates.mask_embeddings[None],
+            "centres": candidates.centres[None],
+        }
+        return self._masks("decode", encoding, own, previous_mask)
+
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        if "sharpen" not in self._manifest.graphs:
+            return masks
+        own = {
+            "mask_embeddings": candidates.mask_embeddings[None],
+            "mask_logits": masks.logits[None],
+        }
+        return self._masks("sharpen", encoding, own, previous_mask)
+
+    def _masks(
+        self,
+        graph: str,
+        encoding: Encoding,
+        own: dict[str, Array],
+        previous_mask: NDArray[np.bool_] | None,
+    ) -> DecodedMasks:
+        """Run a graph that makes one mask per candidate, of which there may be none."""
+        if not own["mask_embeddings"].shape[1]:
             return DecodedMasks.none(self.mask_side)
         side = self._processor.config.mask_size
         previous = np.zeros((1, 1, side, side), np.float32)
         if previous_mask is not None:
             _, previous = self._processor.previous(previous_mask)
-        own = {
-            "mask_embeddings": candidates.mask_embeddings[None],
-            "centres": candidates.centres[None],
-            "previous_logits": previous,
-            "revising": np.asarray([previous_mask is not None], np.float32),
-        }
-        found = self._call("decode", {**encoding.features, **own})
+        revising = np.asarray([previous_mask is not None], np.float32)
+        own = {**own, "previous_logits": previous, "revising": revising}
+        found = self._call(graph, {**encoding.features, **own})
         quality = self.to_numpy(found["quality"])[0]
         return DecodedMasks(self.to_numpy(found["logits"])[0], quality.clip(0.0, 1.0))
 

@@ -88,7 +88,7 @@ class PerceiveGraph(_Part):
 
 
 class DecodeGraph(_Part):
-    """Prompts to masks with SAM's decoder, and a closer look at each where the model has one."""
+    """Prompts to masks with SAM's decoder."""
 
     grid: Tensor
 
@@ -104,13 +104,11 @@ class DecodeGraph(_Part):
         centres: Tensor,
         previous_logits: Tensor,
         revising: Tensor,
-        pixel_values: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Prompts (1, n, prompt_width) at centres (1, n, 2) of an image (1, 3, size, size);
-        ``revising`` (1,) is 1 when the previous mask (1, 1, mask_size, mask_size) counts and 0
-        when there is none.
+        """Prompts (1, n, prompt_width) at centres (1, n, 2); ``revising`` (1,) is 1 when the
+        previous mask (1, 1, mask_size, mask_size) counts and 0 when there is none.
 
-        Returns logits (1, n, decoded_size, decoded_size) and predicted IoU (1, n).
+        Returns logits (1, n, mask_size, mask_size) and predicted IoU (1, n).
         """
         sam, config = self.model.sam, self.model.config
         prompts = mask_embeddings
@@ -119,11 +117,27 @@ class DecodeGraph(_Part):
         dense = revising * sam.prompt_encoder.mask_embed(previous_logits)
         nothing = sam.prompt_encoder.no_mask_embed.weight[:, :, None, None]
         dense = dense + (1.0 - revising) * nothing
-        logits, quality = decode(sam.mask_decoder, embedding, self.grid, prompts[0], dense)
-        if self.model.sharpener is None:
-            return logits, quality
+        return decode(sam.mask_decoder, embedding, self.grid, prompts[0], dense)
+
+
+class SharpenGraph(_Part):
+    """A closer look at decoded masks, of a model that takes one."""
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        mask_logits: Tensor,
+        mask_embeddings: Tensor,
+        previous_logits: Tensor,
+        revising: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Masks (1, n, mask_size, mask_size) decoded of prompts (1, n, prompt_width) in an image
+        (1, 3, size, size); the rest as in ``DecodeGraph``.
+
+        Returns logits (1, n, decoded_size, decoded_size) and predicted IoU (1, n).
+        """
         revised = revising * previous_logits
-        sharp = self.model.sharpen(pixel_values, logits, mask_embeddings, revised)[-1]
+        sharp = self.model.sharpen(pixel_values, mask_logits, mask_embeddings, revised)[-1]
         return sharp.logits, sharp.quality
 
 

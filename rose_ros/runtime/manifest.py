@@ -12,11 +12,13 @@ from rose_ros.errors import ModelError
 from rose_ros.model.processing import CONFIG_FILE, TOKENIZER_FILE
 
 #: Raised whenever graphs of before cannot be run by the code of now.
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 #: Below the checkpoint's folder.
 FOLDER = "onnx"
-GRAPHS = ("encode", "perceive", "decode", "region", "name")
+GRAPHS = ("encode", "perceive", "decode", "sharpen", "region", "name")
+#: Only models that take a closer look have these.
+OPTIONAL = {"sharpen"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def read_manifest(folder: Path) -> Manifest:
         if found != FORMAT:
             raise ModelError(f"{path} has format {found}; this version reads format {FORMAT}")
         manifest = Manifest(**given)
-        missing = set(GRAPHS) - set(manifest.graphs)
+        missing = set(GRAPHS) - OPTIONAL - set(manifest.graphs)
         unchecked = {graph["file"] for graph in manifest.graphs.values()} - set(manifest.files)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"cannot read {path}: {error}") from error

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from rose_ros.errors import ModelError, RuntimeUnavailableError
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding
 from rose_ros.runtime.graph_runtime import Array, GraphRuntime
-from rose_ros.runtime.manifest import GRAPHS, Manifest
+from rose_ros.runtime.manifest import Manifest
+
+#: Fusions of ONNX Runtime that are slower than what they replace: their kernels go through a row
+#: value by value, and rows are short here.
+_SLOW_FUSIONS = ["BiasGeluFusion", "SkipLayerNormFusion"]
 
 
 class OnnxRuntime(GraphRuntime):
@@ -21,8 +25,8 @@ class OnnxRuntime(GraphRuntime):
 
     kind = "onnx"
     device = "cpu"
-    #: Masks decoded in one batch. More are no faster on a CPU, and the memory they need is never
-    #: given back: 48 at once take 50 MB more than this.
+    #: Masks decoded or sharpened in one batch. More are no faster on a CPU, and the memory they
+    #: need is never given back: 48 at once take 50 MB more than this.
     decoded_at_once = 8
 
     def __init__(
@@ -57,15 +61,33 @@ class OnnxRuntime(GraphRuntime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        most = self.decoded_at_once
-        if len(candidates) <= most:
-            return super().decode(encoding, candidates, previous_mask)
-        batches = np.split(np.arange(len(candidates)), range(most, len(candidates), most))
-        decoded = [self.decode(encoding, candidates.take(some), previous_mask) for some in batches]
-        return DecodedMasks.joined(decoded)
+        decode = super().decode
+        parts = [
+            decode(encoding, candidates.take(some), previous_mask)
+            for some in self._batches(len(candidates))
+        ]
+        return DecodedMasks.joined(parts)
+
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        sharpen = super().sharpen
+        parts = [
+            sharpen(encoding, candidates.take(some), masks.take(some), previous_mask)
+            for some in self._batches(len(candidates))
+        ]
+        return DecodedMasks.joined(parts)
 
     def close(self) -> None:
         self._sessions.clear()
+
+    def _batches(self, count: int) -> list[NDArray[np.int64]]:
+        """Split indices of masks into batches; none is one, empty."""
+        return np.split(np.arange(count), range(self.decoded_at_once, count, self.decoded_at_once))
 
     def _encode(self, pixels: Array, sam_pixels: Array) -> dict[str, Any]:
         # What a run returns lies in ONNX Runtime's arena. An encoding is kept for seconds, and what
@@ -96,11 +118,14 @@ def _open(folder: Path, manifest: Manifest, threads: int) -> dict[str, Any]:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     sessions = {}
-    for name in GRAPHS:
-        path = folder / manifest.graphs[name]["file"]
+    for name, graph in manifest.graphs.items():
+        path = folder / graph["file"]
         try:
             sessions[name] = onnxruntime.InferenceSession(
-                os.fspath(path), options, providers=["CPUExecutionProvider"]
+                os.fspath(path),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=_SLOW_FUSIONS,
             )
         except Exception as error:  # onnxruntime raises its own kinds, which share no base
             raise ModelError(f"ONNX Runtime cannot load {path}: {error}") from error

@@ -157,8 +157,8 @@ def _compare_one(reference: Runtime, other: Runtime, image: NDArray[np.uint8]) -
     given = other.perceive(theirs, EVERYTHING)
     difference = _difference(wanted.objectness, given.objectness)
     best = wanted.best(CANDIDATES)
-    logits = reference.decode(mine, best).logits
-    ious = mask_ious(logits, other.decode(theirs, best).logits)
+    logits = reference.draw(mine, best).logits
+    ious = mask_ious(logits, other.draw(theirs, best).logits)
 
     names = reference.name(mine, logits, best.category_embeddings)
     answers = other.name(theirs, logits, best.category_embeddings)
@@ -200,8 +200,8 @@ def _compare_pass(
     given = other.perceive(encodings[1], prompt, previous_mask)
     best = wanted.best(1)
     (iou,) = mask_ious(
-        reference.decode(encodings[0], best, previous_mask).logits,
-        other.decode(encodings[1], best, previous_mask).logits,
+        reference.draw(encodings[0], best, previous_mask).logits,
+        other.draw(encodings[1], best, previous_mask).logits,
     )
     difference = _difference(wanted.objectness, given.objectness)
     return Parity(masks=1, mask_iou=float(iou), mean_iou=float(iou), objectness=difference)

@@ -15,10 +15,10 @@ from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName
 from rose_ros.runtime.cache import cached_graphs
 from rose_ros.runtime.engine_device import CudaDevice
 from rose_ros.runtime.engine_execution import Engine, share_scratch
-from rose_ros.runtime.engine_files import find_engines, read_engine, read_set, source_digest
+from rose_ros.runtime.engine_files import find_engines, read_engine, read_set
 from rose_ros.runtime.engine_library import Library
 from rose_ros.runtime.graph_runtime import GraphRuntime
-from rose_ros.runtime.manifest import GRAPHS, graphs_beside
+from rose_ros.runtime.manifest import graphs_beside
 
 if TYPE_CHECKING:
     import torch
@@ -56,17 +56,18 @@ class TensorRtRuntime(GraphRuntime):
             graphs = graphs_beside(checkpoint) or cached_graphs(checkpoint)
         super().__init__(model, graphs)
         machine = self._gpu.describe(self._library.version)
-        source = source_digest(self._manifest)
         try:
             if engines is None:
-                folder, records = find_engines(self.model_name, source, machine)
+                folder, records = find_engines(self.model_name, self._manifest, machine)
             else:
-                folder, records = engines, read_set(engines, source, machine)
+                folder, records = engines, read_set(engines, self._manifest, machine)
             self.engines = folder
-            self._most = min(records[name].options.regions[-1] for name in GRAPHS)
+            self._most = min(record.options.regions[-1] for record in records.values())
             with self._gpu.use():
                 self._runtime = self._library.make_runtime()
-                self._engines = {name: self._load(folder, records[name]) for name in GRAPHS}
+                self._engines = {
+                    name: self._load(folder, record) for name, record in records.items()
+                }
                 self._scratch = share_scratch(self._gpu, list(self._engines.values()))
         except EngineError as error:
             raise EngineError(
@@ -93,6 +94,20 @@ class TensorRtRuntime(GraphRuntime):
         with self._gpu.use():
             for part in self._parts(len(candidates)):
                 found.append(super().decode(encoding, candidates.take(part), previous_mask))
+        return DecodedMasks.joined(found)
+
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        found = []
+        with self._gpu.use():
+            for part in self._parts(len(candidates)):
+                some = candidates.take(part), masks.take(part)
+                found.append(super().sharpen(encoding, *some, previous_mask))
         return DecodedMasks.joined(found)
 
     def name(

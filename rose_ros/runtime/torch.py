@@ -77,10 +77,25 @@ class TorchRuntime(CheckpointRuntime):
         prompts = self._tensor(candidates.mask_embeddings)[None]
         centres = self._tensor(candidates.centres)[None]
         logits, quality = self._model.decode_masks(features.embedding, prompts, centres, revised)
-        if self._model.sharpener is not None:
-            sharp = self._model.sharpen(features.image, logits, prompts, revised)[-1]
-            logits, quality = sharp.logits, sharp.quality
         return DecodedMasks(_numpy(logits[0]), _numpy(quality[0].clamp(0, 1)))
+
+    @torch.inference_mode()
+    def sharpen(
+        self,
+        encoding: Encoding,
+        candidates: Candidates,
+        masks: DecodedMasks,
+        previous_mask: NDArray[np.bool_] | None = None,
+    ) -> DecodedMasks:
+        if self._model.sharpener is None:
+            return masks
+        if not len(candidates):
+            return DecodedMasks.none(self.mask_side)
+        _, revised = self._previous(previous_mask)
+        prompts = self._tensor(candidates.mask_embeddings)[None]
+        logits = self._tensor(masks.logits)[None]
+        sharp = self._model.sharpen(encoding.features.image, logits, prompts, revised)[-1]
+        return DecodedMasks(_numpy(sharp.logits[0]), _numpy(sharp.quality[0].clamp(0, 1)))
 
     @torch.inference_mode()
     def _encode(self, pixels: Array, sam_pixels: Array) -> ImageEncoding:

@@ -15,6 +15,7 @@ from rose_ros.perception.selection import (
     PerceiverOptions,
     drop_fragments,
     keep_distinct,
+    keep_promising,
     pick_candidates,
 )
 from rose_ros.runtime.base import Candidates, RegionName
@@ -77,6 +78,14 @@ def test_duplicates_poor_tiny_and_broken_masks_go() -> None:
     logits[4, 0, 0] = np.nan
     found = detections(logits, objectness=[0.7, 0.8, 0.9, 0.9, 0.9], quality=[0.9, 0.9, 0.3, 1, 1])
     assert keep_distinct(found, (1.0, 1.0), PerceiverOptions()).tolist() == [1]
+
+
+def test_a_closer_look_is_not_wasted_on_doubles() -> None:
+    logits = boxes((2, 2, 12, 12), (2, 2, 12, 13), (2, 2, 12, 16), (20, 2, 30, 12))
+    found = detections(logits, objectness=[0.7, 0.8, 0.5, 0.4], quality=[0.9, 0.9, 0.9, 0.1])
+    # Of the first two, 0.9 alike, the better; the third may become something else.
+    assert keep_promising(found, (1.0, 1.0)).tolist() == [1, 2, 3]
+    assert keep_promising(detections(boxes()), (1.0, 1.0)).tolist() == []
 
 
 def test_what_lies_in_the_padding_does_not_count() -> None:

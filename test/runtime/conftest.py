@@ -18,7 +18,8 @@ from rose_ros.model.modeling import RoseModel
 from rose_ros.model.processing import ProcessorConfig, RoseProcessor
 from rose_ros.model.tokenizer import train_tokenizer
 
-SIDE, GRID, MASK_SIDE = 48, 3, 24
+#: Pixels a side; super-patches; cells of masks as decoded, and after a closer look.
+SIDE, GRID, MASK_SIDE, SHARP_SIDE = 48, 3, 24, 48
 MAX_NAME_TOKENS = 5
 
 
@@ -33,10 +34,10 @@ def model_fixtures() -> ModuleType:
     return module
 
 
-def save_checkpoint(folder: Path, seed: int = 0) -> Path:
+def save_checkpoint(folder: Path, seed: int = 0, *, focal: bool = True) -> Path:
     """Write a model with its processor, far enough from a fresh one that all weights matter."""
     torch.manual_seed(seed)
-    model = RoseModel(model_fixtures().tiny_config()).eval()
+    model = RoseModel(model_fixtures().tiny_config(focal=focal)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

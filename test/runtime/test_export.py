@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from rose_ros.cli import main
@@ -51,6 +52,7 @@ def test_the_manifest_says_what_was_made(exported: Path) -> None:
     assert manifest.parity["wrong_names"] == 0
     assert manifest.graphs["perceive"]["inputs"]["input_ids"]["shape"] == [1, "text"]
     assert manifest.graphs["decode"]["outputs"]["logits"]["shape"] == [1, "regions", 24, 24]
+    assert manifest.graphs["sharpen"]["outputs"]["logits"]["shape"] == [1, "regions", 48, 48]
 
 
 def test_what_is_written_has_the_usual_rights(exported: Path, tmp_path: Path) -> None:
@@ -74,6 +76,24 @@ def test_graphs_are_plain(exported: Path, name: str) -> None:
                 "text",
                 "tokens",
             )
+
+
+@pytest.mark.parametrize(
+    ("chain", "step"), [("Erf", "Gelu"), ("ReduceMean", "SimplifiedLayerNormalization")]
+)
+def test_runtimes_know_the_chains_of_operators(
+    exported: Path, tmp_path: Path, chain: str, step: str
+) -> None:
+    """GELU and the norms of the language model become one operator each when a graph is loaded."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = os.fspath(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    for name in ("encode", "perceive"):
+        path = exported / "onnx" / f"{name}.onnx"
+        onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        kinds = operators(tmp_path / "optimised.onnx")
+        assert step in kinds, name
+        assert chain not in kinds, name
 
 
 def test_weights_are_stored_once(exported: Path) -> None:
@@ -183,8 +203,8 @@ def test_damaged_graphs_are_refused(checkpoint: Path) -> None:
     [
         ("{", "cannot read"),
         ("[]", "cannot read"),
-        ('{"format": 0}', "format 0; this version reads format 1"),
-        ('{"format": 1, "model": "x"}', "cannot read"),
+        ('{"format": 0}', "format 0; this version reads format 2"),
+        ('{"format": 2, "model": "x"}', "cannot read"),
     ],
 )
 def test_broken_manifests_are_refused(checkpoint: Path, text: str, reason: str) -> None:

@@ -40,6 +40,8 @@ MASK = np.zeros((30, 50), bool)
 MASK[5:20, 10:35] = True
 EXACT = BuildOptions("float32", regions=(2, 4))
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+#: Where a closer look falls follows from a mask, and so do rounding errors.
+SHARP = {"atol": 5e-4, "rtol": 1e-3}
 
 
 @pytest.fixture
@@ -92,9 +94,9 @@ def test_engines_answer_as_onnx_runtime_does(exported: Path, world: Any) -> None
             np.testing.assert_allclose(getattr(given, field), getattr(wanted, field), **CLOSE)
     for count in (1, 3, 2, 7, 0):
         batch, mask = some(theirs, count), MASK if count == 3 else None
-        given_masks, wanted_masks = mine.decode(one, batch, mask), theirs.decode(two, batch, mask)
+        given_masks, wanted_masks = mine.draw(one, batch, mask), theirs.draw(two, batch, mask)
         assert given_masks.logits.shape == wanted_masks.logits.shape
-        np.testing.assert_allclose(given_masks.logits, wanted_masks.logits, **CLOSE)
+        np.testing.assert_allclose(given_masks.logits, wanted_masks.logits, **SHARP)
         np.testing.assert_allclose(given_masks.quality, wanted_masks.quality, **CLOSE)
         given_names = mine.name(one, wanted_masks.logits, batch.category_embeddings)
         wanted_names = theirs.name(two, wanted_masks.logits, batch.category_embeddings)
@@ -121,14 +123,15 @@ def test_an_encoding_outlives_the_next_one(exported: Path, world: Any) -> None:
 def test_regions_run_as_recorded_launches(exported: Path, world: Any) -> None:
     built = build(exported)
     runtime = TensorRtRuntime(exported)
-    fixed = [len(r.profiles) for r in built.records if r.graph in ("decode", "region", "name")]
-    assert fixed[:2] == [2, 2]
-    assert fixed[2] in (4, 6), "one more word, and each prompt, in two sizes of batch"
+    by_regions = ("decode", "sharpen", "region", "name")
+    fixed = [len(record.profiles) for record in built.records if record.graph in by_regions]
+    assert fixed[:3] == [2, 2, 2]
+    assert fixed[3] in (4, 6), "one more word, and each prompt, in two sizes of batch"
     assert world.events.count("record") == 2 * sum(fixed), "twice: in the test, and now"
     encoding = runtime.encode(IMAGE)
     batch = some(runtime, 3)
     world.events.clear()
-    logits = runtime.decode(encoding, batch).logits
+    logits = runtime.draw(encoding, batch).logits
     runtime.name(encoding, logits, batch.category_embeddings)
     assert world.events.count("replay") >= 3
     assert "execute_async_v3" not in world.events
@@ -175,10 +178,10 @@ def test_a_second_build_keeps_the_first(exported: Path, world: Any) -> None:
     world.events.clear()
     second = build(exported)
     assert world.events.count("build_serialized_network") == 1
-    assert second.kept == ("encode", "perceive", "region", "name")
+    assert second.kept == ("encode", "perceive", "sharpen", "region", "name")
     world.events.clear()
     assert build(exported, rebuild=True).kept == ()
-    assert world.events.count("build_serialized_network") == 5
+    assert world.events.count("build_serialized_network") == 6
 
 
 def test_what_matters_is_in_the_key(
@@ -197,7 +200,7 @@ def test_timings_are_kept_and_begun_anew_when_refused(exported: Path, world: Any
     build(exported)
     (path,) = engines().glob("*.bin")
     assert path.name == "timings-10.13.3.9-Test-GPU.bin"
-    assert path.read_bytes() == b"ttttt"
+    assert path.read_bytes() == b"tttttt"
     world.failures["set_timing_cache"] = "another version"
     build(exported, rebuild=True)
     assert path.read_bytes() == b"t"
