@@ -13,6 +13,7 @@ from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import iou_matrix
 from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.proposing import UNCHANGED_IOU
+from rose_ros.perception.referring import asks_for_other
 from rose_ros.perception.refinement import Intent, Kind, clean_text, parse
 from rose_ros.perception.selection import Detections
 from rose_ros.runtime.base import Encoding
@@ -76,10 +77,13 @@ def _corrected(
     if intent.several or not len(found):
         return perceiver.with_names(encoding, found)
     found = found.take(np.arange(1))
-    before, same = correction.previous_mask, perceiver.masks(encoding, found)[0]
+    before, after = correction.previous_mask, perceiver.masks(encoding, found)[0]
+    same = is_same_thing(before, after)
+    if same and not asks_for_other(intent.text):
+        return perceiver.with_names(encoding, found)
     everything = perceiver.everything(encoding)
     scene = detected_scene(perceiver, encoding, everything)
-    if is_same_thing(before, same):
+    if same:
         kept = found.take(np.arange(0 if scene.missing(intent.text, correction.label) else 1))
         return perceiver.with_names(encoding, kept)
     meant = other_meant(perceiver, encoding, scene, found, intent.text)

@@ -15,6 +15,7 @@ from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overla
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import crop_content, iou_matrix
 from rose_ros.perception.perceiver import Perceiver
+from rose_ros.perception.referring import asks_for_other
 from rose_ros.perception.refinement import Intent
 from rose_ros.perception.segments import Segment, Status
 from rose_ros.perception.selection import Detections
@@ -56,9 +57,10 @@ class Proposer:
             raise Refusal(Status.NO_CHANGE, "the mask already is so")
         if not is_same_thing(before, masks[best]):
             return self._other_thing(target, record, view, found, intent.text)
-        missing = scene_of(self._perceiver, record, view).missing(intent.text, label)
-        if missing:
-            raise Refusal(Status.NO_TARGET, f"nothing in this frame is called {missing!r}")
+        if asks_for_other(intent.text):
+            missing = scene_of(self._perceiver, record, view).missing(intent.text, label)
+            if missing:
+                raise Refusal(Status.NO_TARGET, f"nothing in this frame is called {missing!r}")
         correction = MaskCorrection(
             text=intent.text,
             label=label,

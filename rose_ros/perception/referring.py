@@ -46,6 +46,11 @@ class Thing:
         return self.area > _GROUND_SHARE or not _GROUND.isdisjoint(self.name.split())
 
 
+def asks_for_other(text: str) -> bool:
+    """Say whether a text wants something left out, or taken instead."""
+    return bool(OTHER.search(text.lower()))
+
+
 def make_thing(
     name: str, crop: NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
 ) -> Thing:
@@ -112,7 +117,7 @@ class Scene:
         Only what is to be left out or taken instead: what is to be added is mostly a part, and
         parts are no things of their own.
         """
-        if not OTHER.search(text.lower()):
+        if not asks_for_other(text):
             return ""
         for phrase in phrases(text):
             words = bare_name(phrase).split()
