@@ -1,12 +1,15 @@
 """What each part of the mechanism is worth: the same training without it, then measured.
 
-    python -m benchmarks.ablation --share 0.05 --seeds 0 1
+    python -m benchmarks.ablation --share 1 --seeds 0 1
+    python -m benchmarks.ablation --start models/rose-tiny --share 0.025 --seeds 0 1
 
 What all rows have in common, the SAM part and the focal crops, is trained once per seed with the
-recipe's steps. From there on every row has the same scenes and the same number of steps, a share of
-the recipe's. A run that was stopped goes on. What was measured is kept in ``--results`` with the
-settings it belongs to, and not trained again; so rows and seeds can be added at another time or on
-another machine. The table is printed.
+recipe's steps. From there on every row has the same scenes and the same number of steps, a share
+of the recipe's. That takes a GPU; with ``--start`` all rows go on from a trained checkpoint
+instead, in the last stage alone, so that a short training shows what the model can do without a
+part that it had. A run that was stopped goes on. What was measured is kept in ``--results`` with
+the settings it belongs to, and not trained again; so rows and seeds can be added at another time
+or on another machine. The table is printed.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rose_ros.training.options import STEPS
 
@@ -63,22 +67,28 @@ ROWS = {
 }
 
 
+#: What a trained model can be without; what it has learned cannot be taken away.
+CHANGED = [name for name, row in ROWS.items() if row.stages == OWN]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and measure all rows, and write the table; returns the exit code."""
     args = _arguments(arguments)
-    settings = {name: getattr(args, name) for name in ("share", "scenes", "test_scenes")}
+    settings = {name: getattr(args, name) for name in ("share", "rate", "scenes", "test_scenes")}
+    settings["start"] = args.start and args.start.name
     results = _kept(args.results, settings)
     for seed in args.seeds:
-        wanted = [name for name in ROWS if not args.rows or name in args.rows]
+        wanted = args.rows or (ROWS if args.start is None else CHANGED)
         missing = [name for name in wanted if str(seed) not in results.get(name, {})]
-        start = args.out / f"shared-{seed}"
-        if missing:
-            _train(start, args, seed, {stage: STEPS[stage] for stage in SHARED})
+        start = args.start or args.out / f"shared-{seed}" / "model"
+        if missing and not args.start:
+            _train(start.parent, args, seed, {stage: STEPS[stage] for stage in SHARED})
         for name in missing:
             row, out = ROWS[name], args.out / f"{name.replace(' ', '-')}-{seed}"
-            more = ["--start", str(start / "model")]
+            more = ["--start", str(start), "--rate", str(args.rate)]
             more += ["--set", *row.changes] if row.changes else []
-            _train(out, args, seed, _steps(row, args.share), more)
+            stages = OWN[-1:] if args.start else OWN
+            _train(out, args, seed, _steps(row, args.share, stages), more)
             measured = _measure(row, out, args.test_scenes)
             results.setdefault(name, {})[str(seed)] = measured
             args.results.write_text(json.dumps({**settings, "rows": results}, indent=2) + "\n")
@@ -86,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _kept(file: Path, settings: dict[str, float]) -> Results:
+def _kept(file: Path, settings: dict[str, Any]) -> Results:
     """Return what was measured before with the same settings, by row and seed."""
     if not file.exists():
         return {}
@@ -99,6 +109,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where numbers are kept")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rates")
     parser.add_argument(
         "--share", type=float, default=0.05, help="of the recipe's steps, from where rows differ"
     )
@@ -109,11 +121,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _steps(row: Row, share: float) -> dict[str, int]:
+def _steps(row: Row, share: float, stages: Sequence[str]) -> dict[str, int]:
     """Return the steps by stage; those of a stage left out go to the last one."""
-    steps = {stage: max(1, round(share * STEPS[stage])) for stage in OWN}
-    left_out = sum(steps.pop(stage) for stage in OWN if stage not in row.stages)
-    steps[row.stages[-1]] += left_out
+    total = {stage: max(1, round(share * STEPS[stage])) for stage in stages}
+    steps = {stage: count for stage, count in total.items() if stage in row.stages}
+    last = row.stages[-1]
+    steps[last] = steps.get(last, 0) + sum(total.values()) - sum(steps.values())
     return steps
 
 

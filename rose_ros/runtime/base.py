@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.runtime.calibration import Calibration, read_calibration
+
+P = TypeVar("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,7 @@ class CheckpointRuntime(Runtime):
         if not len(logits):
             return []
         regions = self._region_tokens(encoding, logits, category_embeddings)
-        answers = [self._ask(tokens, self._prompts[one]) for one, tokens in regions.items()]
+        answers = self._each(lambda one: self._ask(regions[one], self._prompts[one]), [*regions])
         if len(answers) == 1:
             return answers[0]
         return [compose(*pair) for pair in zip(*answers, strict=True)]
@@ -275,6 +278,10 @@ class CheckpointRuntime(Runtime):
             return self._probability(regions[question], self._prompts[question], ids)
 
         return likelihood_of(name, asked, by_shape="kind" in regions)
+
+    def _each(self, run: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+        """Run something on parts that do not depend on each other; maybe at the same time."""
+        return [run(part) for part in parts]
 
     def _ask(self, regions: Any, prompt: NDArray[np.int64]) -> list[RegionName]:
         ids, scores = self._answer(regions, prompt)

@@ -27,6 +27,7 @@ def make_profiles(
     lengths = set(prompts)
     sizes: dict[str, list[tuple[dict[str, int], ...]]] = {
         "encode": [_fixed({})],
+        "embed": [_fixed({})],
         "perceive": [({"text": 1}, {"text": min(_USUAL_TEXT, most_text)}, {"text": most_text})],
         "decode": [_fixed({"regions": count}) for count in regions],
         "sharpen": [_fixed({"regions": count}) for count in regions],

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rose_ros.errors import EngineError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
 from rose_ros.runtime.base import Encoding
-from rose_ros.runtime.manifest import GRAPHS
+from rose_ros.runtime.manifest import ENCODERS, GRAPHS
 from rose_ros.runtime.onnx import OnnxRuntime
 from rose_ros.runtime.parity import largest_mask, mask_ious
 
@@ -116,7 +116,8 @@ class _Recorder(OnnxRuntime):
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         # Encodings are large and never change; the cache is written to while a name grows.
-        encoding = self._manifest.graphs["encode"]["outputs"]
+        graphs = self._manifest.graphs
+        encoding = {name for encoder in ENCODERS for name in graphs[encoder]["outputs"]}
         kept = {
             name: value if name in encoding else np.array(value, copy=True)
             for name, value in inputs.items()
@@ -133,7 +134,7 @@ def record_calls(
     batches: Iterable[int],
 ) -> dict[str, list[Call]]:
     """Run the reference on images, with regions in batches of these sizes, and keep every call."""
-    reference = _Recorder(model, graphs=graphs)
+    reference = _Recorder(model, graphs=graphs, threads=1)
     reference.calls = {graph: [] for graph in GRAPHS}
     sizes = list(batches)
     for image in images:

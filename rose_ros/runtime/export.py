@@ -42,7 +42,7 @@ WEIGHTS_FILE = "weights.bin"
 #: Smaller tensors stay in the graph: runtimes fold them.
 _SHARED_BYTES = 1024
 #: The graphs whose matrix products int8 makes faster; masks lose precision for little in decode.
-_QUANTISED = ("encode", "perceive", "name")
+_QUANTISED = ("encode", "embed", "perceive", "name")
 #: Where a tensor starts in the file of weights; the specification asks for it.
 _ALIGNMENT = 4096
 

@@ -11,6 +11,7 @@ from torch.export import Dim
 from rose_ros.model.modeling import RoseModel
 from rose_ros.runtime.graphs import (
     DecodeGraph,
+    EmbedGraph,
     EncodeGraph,
     NameGraph,
     PerceiveGraph,
@@ -76,11 +77,15 @@ def build_graphs(model: RoseModel, *, prompt_tokens: int, name_tokens: int) -> l
         Graph(
             "encode",
             EncodeGraph(model),
-            {
-                "pixel_values": pixels,
-                "sam_pixel_values": torch.zeros(1, 3, sam_size, sam_size),
-            },
-            ("patches", "embedding", "prefix"),
+            {"pixel_values": pixels},
+            ("patches", "prefix"),
+            {},
+        ),
+        Graph(
+            "embed",
+            EmbedGraph(model),
+            {"sam_pixel_values": torch.zeros(1, 3, sam_size, sam_size)},
+            ("embedding",),
             {},
         ),
         Graph(

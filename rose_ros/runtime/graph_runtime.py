@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rose_ros.errors import ModelError
 from rose_ros.paths import find_model
 from rose_ros.runtime.base import Candidates, CheckpointRuntime, DecodedMasks, Encoding
-from rose_ros.runtime.manifest import FOLDER, check_graphs
+from rose_ros.runtime.manifest import ENCODERS, FOLDER, check_graphs
 
 Array = NDArray[Any]
 
@@ -46,7 +46,7 @@ class GraphRuntime(CheckpointRuntime):
             ) from error
         self._end_token_id = self._manifest.end_token_id
         self.mask_side = self._manifest.graphs["region"]["inputs"]["logits"]["shape"][-1]
-        later = [graph for name, graph in self._manifest.graphs.items() if name != "encode"]
+        later = [graph for name, graph in self._manifest.graphs.items() if name not in ENCODERS]
         self._kept = {name for graph in later for name in graph["inputs"]}
 
     @abstractmethod
@@ -122,7 +122,9 @@ class GraphRuntime(CheckpointRuntime):
 
     def _encode(self, pixels: Array, sam_pixels: Array) -> dict[str, Any]:
         inputs = {"pixel_values": pixels, "sam_pixel_values": sam_pixels}
-        found = {**inputs, **self._call("encode", inputs)}
+        found = dict(inputs)
+        for outputs in self._each(lambda graph: self._call(graph, inputs), ENCODERS):
+            found.update(outputs)
         return {name: value for name, value in found.items() if name in self._kept}
 
     def _region_tokens(

@@ -28,7 +28,7 @@ class _Part(nn.Module):
 
 
 class EncodeGraph(_Part):
-    """Images to patches, SAM's embedding and the keys and values of the image tokens."""
+    """Images to patches and the keys and values of the image tokens."""
 
     causal: Tensor
 
@@ -38,15 +38,21 @@ class EncodeGraph(_Part):
         causal = torch.full((count, count), BLOCKED).triu(1)[None, None]
         self.register_buffer("causal", causal, persistent=False)
 
-    def forward(self, pixel_values: Tensor, sam_pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(1, 3, size, size) twice -> (1, patches, width), (1, prompt_width, grid, grid) and
-        (layers, 2, 1, heads, patches, head_dim).
-        """
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(1, 3, size, size) -> (1, patches, width), (layers, 2, 1, heads, patches, head_dim)."""
         model = self.model
         patches = torch.stack(list(model.vlm.get_image_features(pixel_values).pooler_output))
         cache = DynamicCache(config=model.config.vlm_config.text_config)
         _language(model, patches, self.causal, cache, None)
-        return patches, model.encode_sam(sam_pixel_values), _stack(cache)
+        return patches, _stack(cache)
+
+
+class EmbedGraph(_Part):
+    """Images to SAM's embedding; apart from the other encoder, so that both may run at once."""
+
+    def forward(self, sam_pixel_values: Tensor) -> Tensor:
+        """(1, 3, sam_size, sam_size) -> (1, prompt_width, grid, grid)."""
+        return self.model.encode_sam(sam_pixel_values)
 
 
 class PerceiveGraph(_Part):

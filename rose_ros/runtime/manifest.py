@@ -16,7 +16,9 @@ FORMAT = 2
 FILE = "manifest.json"
 #: Below the checkpoint's folder.
 FOLDER = "onnx"
-GRAPHS = ("encode", "perceive", "decode", "sharpen", "region", "name")
+GRAPHS = ("encode", "embed", "perceive", "decode", "sharpen", "region", "name")
+#: What an image goes through once; the others take what these give.
+ENCODERS = ("encode", "embed")
 #: Only models that take a closer look have these.
 OPTIONAL = {"sharpen"}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.errors import ModelError, RuntimeUnavailableError
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding
+from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, P, T
 from rose_ros.runtime.graph_runtime import Array, GraphRuntime
 from rose_ros.runtime.manifest import Manifest
 
 #: Fusions of ONNX Runtime that are slower than what they replace: their kernels go through a row
 #: value by value, and rows are short here.
 _SLOW_FUSIONS = ["BiasGeluFusion", "SkipLayerNormFusion"]
+#: Graphs whose operators share all threads. The others run side by side, on one thread each: two
+#: such runs take little longer than one, while one on two threads that may not spin is hardly
+#: faster, since it waits for a thread to wake at every operator.
+_SHARED = ("encode", "perceive")
 
 
 class OnnxRuntime(GraphRuntime):
@@ -48,7 +53,9 @@ class OnnxRuntime(GraphRuntime):
                 "device cpu or runtime torch"
             )
         super().__init__(model, graphs)
-        self._sessions = _open(self._folder, self._manifest, threads or _cores())
+        self._threads = threads or _cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="rose_ros-onnx")
+        self._sessions = _open(self._folder, self._manifest, self._threads)
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         feeds = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
@@ -62,10 +69,10 @@ class OnnxRuntime(GraphRuntime):
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
         decode = super().decode
-        parts = [
-            decode(encoding, candidates.take(some), previous_mask)
-            for some in self._batches(len(candidates))
-        ]
+        parts = self._each(
+            lambda some: decode(encoding, candidates.take(some), previous_mask),
+            self._batches(len(candidates)),
+        )
         return DecodedMasks.joined(parts)
 
     def sharpen(
@@ -76,18 +83,38 @@ class OnnxRuntime(GraphRuntime):
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
         sharpen = super().sharpen
-        parts = [
-            sharpen(encoding, candidates.take(some), masks.take(some), previous_mask)
-            for some in self._batches(len(candidates))
-        ]
+        parts = self._each(
+            lambda some: sharpen(encoding, candidates.take(some), masks.take(some), previous_mask),
+            self._batches(len(candidates)),
+        )
         return DecodedMasks.joined(parts)
 
     def close(self) -> None:
+        self._pool.shutdown()
         self._sessions.clear()
 
+    def _each(self, run: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+        if len(parts) == 1 or self._threads == 1:
+            return super()._each(run, parts)
+        return list(self._pool.map(run, parts))
+
+    def _region_tokens(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+    ) -> dict[str, Array]:
+        tokens = super()._region_tokens
+        parts = self._each(
+            lambda some: tokens(encoding, logits[some], category_embeddings[some]),
+            self._batches(len(logits)),
+        )
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     def _batches(self, count: int) -> list[NDArray[np.int64]]:
-        """Split indices of masks into batches; none is one, empty."""
-        return np.split(np.arange(count), range(self.decoded_at_once, count, self.decoded_at_once))
+        """Split indices of regions into batches that fill all threads; none is one, empty."""
+        rounds = -(-count // (self.decoded_at_once * self._threads))
+        return np.array_split(np.arange(count), max(1, min(count, rounds * self._threads)))
 
     def _encode(self, pixels: Array, sam_pixels: Array) -> dict[str, Any]:
         # What a run returns lies in ONNX Runtime's arena. An encoding is kept for seconds, and what
@@ -104,21 +131,21 @@ def _cores() -> int:
 
 
 def _open(folder: Path, manifest: Manifest, threads: int) -> dict[str, Any]:
-    """Make one session per graph; they run in turn, so none may spin while another works."""
+    """Make one session per graph; no thread of one may spin while another works."""
     try:
         import onnxruntime
     except ImportError as error:
         raise RuntimeUnavailableError(
             f"the onnx runtime needs the package onnxruntime: {error}; pip install onnxruntime"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     sessions = {}
     for name, graph in manifest.graphs.items():
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads if name in _SHARED else 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = folder / graph["file"]
         try:
             sessions[name] = onnxruntime.InferenceSession(

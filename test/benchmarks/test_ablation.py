@@ -71,3 +71,15 @@ def test_other_settings_are_another_table(tmp_path: Path, commands: list[list[st
     commands.clear()
     ablation.main(arguments(tmp_path, "--seeds", "0", "--share", "0.2"))
     assert trained(commands) == ["shared-0", "everything-0", "without-refinement-0"]
+
+
+def test_a_trained_model_goes_on_without_a_part(tmp_path: Path, commands: list[list[str]]) -> None:
+    start = ["--start", "models/rose-tiny", "--share", "0.01", "--rate", "0.5"]
+    more = ["--results", str(tmp_path / "kept.json"), "--seeds", "0"]
+    ablation.main(["--out", str(tmp_path), *start, *more])
+    train = [one for one in commands if one[0] == "train"]
+    assert len(train) == len(ablation.CHANGED)
+    assert all(one[one.index("--start") + 1] == "models/rose-tiny" for one in train)
+    assert {tuple(one[one.index("--stages") + 1 :][:2]) for one in train} == {
+        ("converse", "--converse-steps")
+    }

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from rose_ros.errors import RuntimeUnavailableError
+from rose_ros.perception.perceiver import Perceiver
 from rose_ros.runtime import create_runtime
 from rose_ros.runtime.base import Candidates, Runtime
 from rose_ros.runtime.export import export
+from rose_ros.runtime.manifest import ENCODERS
 from rose_ros.runtime.onnx import OnnxRuntime
 from rose_ros.runtime.torch import TorchRuntime
 
@@ -157,8 +159,8 @@ def test_an_encoding_keeps_what_later_graphs_take(onnx: OnnxRuntime) -> None:
     """A graph may take an input of the encoder again; the manifest says so."""
     features = onnx.encode(IMAGE).features
     graphs = onnx._manifest.graphs
-    later = set[str]().union(*(graphs[name]["inputs"] for name in graphs if name != "encode"))
-    known = {*graphs["encode"]["inputs"], *graphs["encode"]["outputs"]}
+    later = set[str]().union(*(graphs[name]["inputs"] for name in graphs if name not in ENCODERS))
+    known = {name for one in ENCODERS for end in ("inputs", "outputs") for name in graphs[one][end]}
     assert set(features) == later & known
     assert {"patches", "embedding", "prefix"} <= set(features)
 
@@ -167,7 +169,7 @@ def test_batches_are_small_and_change_nothing(
     onnx: OnnxRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoding, candidates = onnx.encode(IMAGE), some(onnx)
-    run, sizes = onnx.run, []
+    run, sizes = onnx.run, list[int]()
 
     def counted(graph: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         sizes.append(inputs["mask_embeddings"].shape[1])
@@ -175,10 +177,14 @@ def test_batches_are_small_and_change_nothing(
 
     monkeypatch.setattr(onnx, "run", counted)
     monkeypatch.setattr(onnx, "decoded_at_once", 4)
+    monkeypatch.setattr(onnx, "_threads", 2)
     parts = onnx.draw(encoding, candidates)
+    assert sorted(sizes) == [2] * 6 + [3] * 2, "as many batches as fill both threads"
+    monkeypatch.setattr(onnx, "_threads", 1)
     monkeypatch.setattr(onnx, "decoded_at_once", 9)
+    sizes.clear()
     whole = onnx.draw(encoding, candidates)
-    assert sizes == [*[4, 4, 1] * 2, *[9] * 2]
+    assert sizes == [9, 9]
     np.testing.assert_allclose(parts.logits, whole.logits, **SHARP)
     np.testing.assert_allclose(parts.quality, whole.quality, **CLOSE)
 
@@ -230,9 +236,15 @@ def test_no_regions_have_no_likelihoods(onnx: Runtime) -> None:
 def test_threads_are_those_asked_for(exported: Path) -> None:
     before = len(os.listdir("/proc/self/task"))
     runtime = create_runtime(exported, runtime="onnx", threads=3)
-    # Each of the graphs has a pool; the calling thread is one of its workers.
-    assert len(os.listdir("/proc/self/task")) - before == len(runtime._sessions) * 2
+    Perceiver(runtime).segment(IMAGE)
+    # Two graphs have a pool each, in which the calling thread works, too; the others share one.
+    assert 2 * 2 < len(os.listdir("/proc/self/task")) - before <= 2 * 2 + 3
     runtime.close()
+    alone = create_runtime(exported, runtime="onnx", threads=1)
+    before = len(os.listdir("/proc/self/task"))
+    Perceiver(alone).segment(IMAGE)
+    assert len(os.listdir("/proc/self/task")) == before
+    alone.close()
 
 
 def test_a_gpu_is_refused_with_a_way_out(exported: Path) -> None:

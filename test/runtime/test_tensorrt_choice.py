@@ -172,10 +172,10 @@ def test_the_command_builds_and_says_so(
 ) -> None:
     assert main(arguments(exported)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
-    assert "name: largest error" in lines[6]
-    assert "0 of" in lines[6]
-    assert "tokens differ, built in" in lines[6]
+    assert len(lines) == 8
+    assert "name: largest error" in lines[7]
+    assert "0 of" in lines[7]
+    assert "tokens differ, built in" in lines[7]
     assert main(arguments(exported, "--json")) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["kept"] == [record["graph"] for record in told["engines"]]
