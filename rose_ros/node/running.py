@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -29,6 +30,10 @@ from rose_ros.node.lifecycle import ResilientLifecycleNode
 FAILED = 1
 CANNOT_START = 2
 #: s: how long a node may take to let go of its threads when the process ends.
+#: How long a thread may keep the interpreter from others that wait for it. rclpy's executor is in
+#: Python for most of a core where images come fast; with Python's own 5 ms the threads of a model
+#: wait longer for it than they work.
+_SWITCH_SECONDS = 1e-4
 _STOP_SECONDS = 5.0
 #: s: how long a signal that another thread got may go unnoticed.
 _LOOK_SECONDS = 0.2
@@ -143,6 +148,7 @@ def run(create_node: Callable[[], Any], args: list[str] | None = None) -> int:
     ending = Ending()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: ending.request())  # however often it comes
+    sys.setswitchinterval(_SWITCH_SECONDS)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = create_node()
