@@ -29,9 +29,9 @@ from rose_ros.node.lifecycle import ResilientLifecycleNode
 #: Exit codes beside 0: the node failed while running; it was given wrong parameters.
 FAILED = 1
 CANNOT_START = 2
-#: s: how long a thread may keep the interpreter from others that wait for it. rclpy's executor is in
-#: Python for most of a core where images come fast; with Python's own 5 ms the threads of a model
-#: wait longer for it than they work.
+#: s: how long a thread may keep the interpreter from others that wait for it. rclpy's executor is
+#: in Python for most of a core where images come fast; with Python's own 5 ms the threads of a
+#: model wait longer for it than they work.
 _SWITCH_SECONDS = 1e-4
 #: s: how long a node may take to let go of its threads when the process ends.
 _STOP_SECONDS = 5.0

@@ -14,7 +14,7 @@ from rose_ros.runtime.base import Candidates, RegionName
 #: Cells a side at which masks compete; finer ones are thinned out, as only shares matter.
 FRAGMENT_SIDE = 64
 #: Masks as decoded that overlap more are one thing, whatever a closer look would show.
-ROUGH_DUPLICATE_IOU = 0.8
+ROUGH_DUPLICATE_IOU = 0.9
 
 
 @dataclass(frozen=True, slots=True)

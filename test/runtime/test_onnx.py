@@ -237,8 +237,9 @@ def test_threads_are_those_asked_for(exported: Path) -> None:
     before = len(os.listdir("/proc/self/task"))
     runtime = create_runtime(exported, runtime="onnx", threads=3)
     Perceiver(runtime).segment(IMAGE)
-    # Two graphs have a pool each, in which the calling thread works, too; the others share one.
-    assert 2 * 2 < len(os.listdir("/proc/self/task")) - before <= 2 * 2 + 3
+    # Two graphs have a pool each, in which the calling thread works, too; the others share one
+    # with all runtimes, which may be there already.
+    assert 2 * 2 <= len(os.listdir("/proc/self/task")) - before <= 2 * 2 + (os.cpu_count() or 1)
     runtime.close()
     alone = create_runtime(exported, runtime="onnx", threads=1)
     before = len(os.listdir("/proc/self/task"))
