@@ -24,7 +24,7 @@ _GROUND = frozenset(("table", "floor", "wall", "ground", "desk", "counter", "she
 _GROUND_SHARE = 0.3
 #: A name is taken for a thing from this likelihood on; of several things, each of at least that
 #: share of the best. Longer names than this many words are descriptions, for the model to read.
-LIKELY, _ALIKE, _NAME_WORDS = 0.1, 0.5, 2
+LIKELY, _ALIKE, _NAME_WORDS = 0.2, 0.5, 2
 
 
 @dataclass(frozen=True, slots=True)
