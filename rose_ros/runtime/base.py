@@ -146,7 +146,7 @@ class Runtime(ABC):
     device: str
     #: cells a side of mask logits, after the closer look
     mask_side: int = 64
-    #: what turns this model's scores into probabilities; its four calls give them as they are
+    #: what turns this model's scores into probabilities; its calls give them as they are
     calibration: Calibration = Calibration()
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The four calls on exported graphs; what runs one graph is left to a subclass."""
+"""A runtime on exported graphs; what runs one graph is left to a subclass."""
 
 from __future__ import annotations
 

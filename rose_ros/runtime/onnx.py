@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the same four calls from exported graphs, without PyTorch."""
+"""ONNX Runtime on the CPU: the same calls from exported graphs, without PyTorch."""
 
 from __future__ import annotations
 

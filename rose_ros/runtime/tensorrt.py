@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU: the same four calls from engines that were built on this machine."""
+"""TensorRT on an NVIDIA GPU: the same calls from engines that were built on this machine."""
 
 from __future__ import annotations
 
