@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +92,7 @@ class OnnxRuntime(GraphRuntime):
 
     def close(self) -> None:
         self._sessions.clear()
+        _trim()
 
     def _each(self, run: Callable[[P], T], parts: Sequence[P]) -> list[T]:
         if len(parts) == 1 or self._threads == 1:
@@ -129,6 +131,13 @@ def _pool() -> ThreadPoolExecutor:
     A runtime that began its own would leave what their allocator kept behind: 0.1 MB each time.
     """
     return ThreadPoolExecutor(_cores(), thread_name_prefix="rose_ros-onnx")
+
+
+def _trim() -> None:
+    """Give back what the C library keeps of freed memory, where it is one that can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _cores() -> int:
