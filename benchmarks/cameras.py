@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rich.console import Console
@@ -33,6 +33,7 @@ from sensor_msgs.msg import Image
 from rose_ros.data.tabletop import build_world
 from rose_ros.errors import RoseError
 from rose_ros.msg import SegmentArray
+from rose_ros.node.running import Spinner
 
 #: s: until the node has loaded its model, on a slow machine.
 PATIENCE = 300.0
@@ -177,23 +178,13 @@ def robot() -> Iterator[Node]:
     context = Context()
     context.init()
     node = Node("robot", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
+    spinner = Spinner(node, SingleThreadedExecutor(context=context))
     try:
         yield node
     finally:
-        context.try_shutdown()
-        thread.join(5.0)
+        spinner.stop(5.0)
         node.destroy_node()
+        context.try_shutdown()
 
 
 @contextmanager

@@ -107,18 +107,31 @@ class GraphRuntime(CheckpointRuntime):
         own: dict[str, Array],
         previous_mask: NDArray[np.bool_] | None,
     ) -> DecodedMasks:
-        """Run a graph that makes one mask per candidate, of which there may be none."""
-        if not own["mask_embeddings"].shape[1]:
+        """Run a graph that makes one mask per candidate, of which there may be none, in batches.
+
+        ``own`` is what belongs to candidates, (1, n, ...).
+        """
+        count = own["mask_embeddings"].shape[1]
+        if not count:
             return DecodedMasks.none(self.mask_side)
         side = self._processor.config.mask_size
         previous = np.zeros((1, 1, side, side), np.float32)
         if previous_mask is not None:
             _, previous = self._processor.previous(previous_mask)
         revising = np.asarray([previous_mask is not None], np.float32)
-        own = {**own, "previous_logits": previous, "revising": revising}
-        found = self._call(graph, {**encoding.features, **own})
-        quality = self.to_numpy(found["quality"])[0]
-        return DecodedMasks(self.to_numpy(found["logits"])[0], quality.clip(0.0, 1.0))
+        shared = {**encoding.features, "previous_logits": previous, "revising": revising}
+
+        def run(some: NDArray[np.int64]) -> DecodedMasks:
+            batch = {name: value[:, some] for name, value in own.items()}
+            found = self._call(graph, {**shared, **batch})
+            quality = self.to_numpy(found["quality"])[0]
+            return DecodedMasks(self.to_numpy(found["logits"])[0], quality.clip(0.0, 1.0))
+
+        return DecodedMasks.joined(self._each(run, self._batches(count)))
+
+    def _batches(self, count: int) -> list[NDArray[np.int64]]:
+        """Split indices of regions into what a graph takes at once; none is one batch, empty."""
+        return [np.arange(count)]
 
     def _encode(self, pixels: Array, sam_pixels: Array) -> dict[str, Any]:
         inputs = {"pixel_values": pixels, "sam_pixel_values": sam_pixels}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.errors import ModelError, RuntimeUnavailableError
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, P, T
+from rose_ros.runtime.base import Encoding, P, T
 from rose_ros.runtime.graph_runtime import Array, GraphRuntime
 from rose_ros.runtime.manifest import Manifest
 
@@ -63,33 +63,6 @@ class OnnxRuntime(GraphRuntime):
         found = self._sessions[graph].run(None, feeds)
         return dict(zip(self._manifest.graphs[graph]["outputs"], found, strict=True))
 
-    def decode(
-        self,
-        encoding: Encoding,
-        candidates: Candidates,
-        previous_mask: NDArray[np.bool_] | None = None,
-    ) -> DecodedMasks:
-        decode = super().decode
-        parts = self._each(
-            lambda some: decode(encoding, candidates.take(some), previous_mask),
-            self._batches(len(candidates)),
-        )
-        return DecodedMasks.joined(parts)
-
-    def sharpen(
-        self,
-        encoding: Encoding,
-        candidates: Candidates,
-        masks: DecodedMasks,
-        previous_mask: NDArray[np.bool_] | None = None,
-    ) -> DecodedMasks:
-        sharpen = super().sharpen
-        parts = self._each(
-            lambda some: sharpen(encoding, candidates.take(some), masks.take(some), previous_mask),
-            self._batches(len(candidates)),
-        )
-        return DecodedMasks.joined(parts)
-
     def close(self) -> None:
         self._sessions.clear()
         _trim()
@@ -113,7 +86,7 @@ class OnnxRuntime(GraphRuntime):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _batches(self, count: int) -> list[NDArray[np.int64]]:
-        """Split indices of regions into batches that fill all threads; none is one, empty."""
+        # Evenly, so that all threads have as much to do.
         rounds = -(-count // (self.decoded_at_once * self._threads))
         return np.array_split(np.arange(count), max(1, min(count, rounds * self._threads)))
 

@@ -90,11 +90,8 @@ class TensorRtRuntime(GraphRuntime):
         candidates: Candidates,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        found = []
         with self._gpu.use():
-            for part in self._parts(len(candidates)):
-                found.append(super().decode(encoding, candidates.take(part), previous_mask))
-        return DecodedMasks.joined(found)
+            return super().decode(encoding, candidates, previous_mask)
 
     def sharpen(
         self,
@@ -103,12 +100,8 @@ class TensorRtRuntime(GraphRuntime):
         masks: DecodedMasks,
         previous_mask: NDArray[np.bool_] | None = None,
     ) -> DecodedMasks:
-        found = []
         with self._gpu.use():
-            for part in self._parts(len(candidates)):
-                some = candidates.take(part), masks.take(part)
-                found.append(super().sharpen(encoding, *some, previous_mask))
-        return DecodedMasks.joined(found)
+            return super().sharpen(encoding, candidates, masks, previous_mask)
 
     def name(
         self,
@@ -118,7 +111,7 @@ class TensorRtRuntime(GraphRuntime):
     ) -> list[RegionName]:
         found = []
         with self._gpu.use():
-            for part in self._parts(len(logits)):
+            for part in self._batches(len(logits)):
                 found += super().name(encoding, logits[part], category_embeddings[part])
         return found
 
@@ -131,7 +124,7 @@ class TensorRtRuntime(GraphRuntime):
     ) -> NDArray[np.float32]:
         found = []
         with self._gpu.use():
-            for part in self._parts(len(logits)):
+            for part in self._batches(len(logits)):
                 some = logits[part], category_embeddings[part]
                 found.append(super().likelihood(encoding, *some, name))
         return np.concatenate(found)
@@ -152,8 +145,7 @@ class TensorRtRuntime(GraphRuntime):
     def _empty_cache(self, count: int) -> torch.Tensor:
         return self._engines["name"].buffer("cache", count)
 
-    def _parts(self, count: int) -> list[Array]:
-        """Split indices of regions into batches that the engines take; none is one, empty."""
+    def _batches(self, count: int) -> list[NDArray[np.int64]]:
         return np.array_split(np.arange(count), max(1, -(-count // self._most)))
 
     def _load(self, folder: Path, record: Any) -> Engine:

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from rose_ros.msg import SegmentArray
+from rose_ros.node.running import Spinner
 
 COMMAND = (
     "ros2",
@@ -169,17 +169,7 @@ def run(kills: int) -> dict[str, Any]:
     context = rclpy.Context()
     context.init()
     listener = Listener(context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(listener)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
+    spinner = Spinner(listener, SingleThreadedExecutor(context=context))
     with tempfile.TemporaryFile() as output:
         launched = subprocess.Popen(COMMAND, stdout=output, stderr=output)
         try:
@@ -190,9 +180,9 @@ def run(kills: int) -> dict[str, Any]:
                 launched.wait(END_SECONDS)
             output.seek(0)
             text = output.read().decode(errors="replace")
-            context.try_shutdown()
-            thread.join(END_SECONDS)
+            spinner.stop(END_SECONDS)
             listener.destroy_node()
+            context.try_shutdown()
     result = judge(measured, text)
     if not result["passed"]:
         print(text)
