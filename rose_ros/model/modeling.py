@@ -9,6 +9,7 @@ follows STAMP. All numbers are this project's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,13 +46,29 @@ class ImageEncoding:
     embedding: Tensor
     image: Tensor
 
-    def select(self, index: Tensor) -> ImageEncoding:
-        """Pick images by position, also repeatedly: one row per pass over them."""
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors, in an order that ``of`` understands."""
+        layers = [one for layer in self.prefix for one in layer]
+        return (self.patches, self.embedding, self.image, *layers)
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> ImageEncoding:
+        """Put ``tensors`` together again."""
+        patches, embedding, image, *layers = tensors
+        return cls(patches, tuple(zip(layers[::2], layers[1::2], strict=True)), embedding, image)
+
+    def repeat(self, times: int) -> ImageEncoding:
+        """Repeat each image, for as many passes over it."""
+
+        def repeated(values: Tensor) -> Tensor:
+            return values.repeat_interleave(times, dim=0)
+
         return ImageEncoding(
-            self.patches[index],
-            tuple((keys[index], values[index]) for keys, values in self.prefix),
-            self.embedding[index],
-            self.image[index],
+            repeated(self.patches),
+            tuple((repeated(keys), repeated(values)) for keys, values in self.prefix),
+            repeated(self.embedding),
+            repeated(self.image),
         )
 
 
@@ -301,11 +318,17 @@ class RoseModel(PreTrainedModel):
 
     @torch.no_grad()
     def name(
-        self, region_tokens: Tensor, prompt_ids: Tensor, max_tokens: int = 12
+        self,
+        region_tokens: Tensor,
+        prompt_ids: Tensor,
+        max_tokens: int = 12,
+        *,
+        stop_early: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Answer the naming instruction greedily for all regions in one batch.
 
-        region_tokens: (n, llm_width); prompt_ids: (length,), holding one region token.
+        region_tokens: (n, llm_width); prompt_ids: (length,), holding one region token;
+        stop_early: whether to look, after each word, if all answers have ended.
         Returns token ids (n, max_tokens), filled up with the end token, and the mean probability
         (n,) of the tokens up to and including the end.
         """
@@ -325,7 +348,7 @@ class RoseModel(PreTrainedModel):
             length += running
             ids[:, step] = torch.where(running, choice, end)
             running = running & (choice != end)
-            if not bool(running.any()):
+            if stop_early and not bool(running.any()):
                 break
             tokens, mask = self.vlm.get_input_embeddings()(ids[:, step : step + 1]), None
         return ids, total / length.clamp(min=1)
@@ -335,7 +358,7 @@ class RoseModel(PreTrainedModel):
     def _instruction(self, input_ids: Tensor, region_tokens: Tensor) -> Tensor:
         tokens = self.vlm.get_input_embeddings()(input_ids)
         here = (input_ids == self.config.region_token_id).unsqueeze(-1)
-        return tokens.masked_scatter(here, region_tokens.to(tokens.dtype))
+        return torch.where(here, region_tokens.unsqueeze(1).to(tokens.dtype), tokens)
 
     def _positions(self, encoding: ImageEncoding, text_mask: Tensor, block: int) -> Tensor:
         """Number the tokens as if no padding were there: (batch, text + block)."""

@@ -41,7 +41,7 @@ class Options:
     steps: dict[str, int]
     batch: int
     seed: int
-    workers: int
+    workers: int | None
     processes: int
     device: str
     precision: str
@@ -61,7 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{stage}-steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=8, help="images per step")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="processes that make samples, per training process; default: 1, on a GPU all cores",
+    )
     parser.add_argument("--processes", type=int, default=0, help="0: one per core, one on a GPU")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")

@@ -8,6 +8,7 @@ import numpy as np
 
 from rose_ros.data.corrections import correct
 from rose_ros.data.descriptions import describe
+from rose_ros.data.parts import describe_part
 from rose_ros.model.configuration import RoseConfig
 from rose_ros.model.processing import ProcessorConfig, RoseProcessor
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
@@ -36,6 +37,9 @@ def _corpus(cache: SceneCache, seed: int) -> Iterator[str]:
         _, view = cache[int(index)]
         yield from (f" {one.name}" for one in view.objects)
         yield find_prompt(describe(view, rng).text)
+        part = describe_part(view, rng)
+        if part is not None:
+            yield find_prompt(part.text)
         correction = correct(view, rng)
         if correction is not None:
             yield refine_prompt(correction.label, correction.text)

@@ -33,6 +33,17 @@ class CachedObject:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class CachedScene:
+    """A rendered scene: RGB image (size, size, 3) and what ``LabelledView`` is made of."""
+
+    image: NDArray[np.uint8]
+    ids: NDArray[np.int32]
+    parts: NDArray[np.uint8]
+    part_names: tuple[str, ...]
+    objects: tuple[CachedObject, ...]
+
+
 class SceneCache:
     """Read access to rendered scenes: square images with instance and part labels."""
 
@@ -48,13 +59,21 @@ class SceneCache:
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], LabelledView]:
         """Return the RGB image (size, size, 3) and the labels of scene ``index``."""
+        scene = self.scene(index)
+        return scene.image, LabelledView(scene.ids, scene.parts, scene.part_names, scene.objects)
+
+    def scene(self, index: int) -> CachedScene:
+        """Return scene ``index`` as it was rendered."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         scenes, pixels = self._load(shard)
         scene, layers = scenes[index - self._starts[shard]], pixels[index - self._starts[shard]]
-        objects = tuple(CachedObject(**fields) for fields in scene["objects"])
-        names: tuple[str, ...] = tuple(scene["part_names"])
-        view = LabelledView(layers[3].astype(np.int32), layers[4], names, objects)
-        return layers[:3].transpose(1, 2, 0), view
+        return CachedScene(
+            image=layers[:3].transpose(1, 2, 0),
+            ids=layers[3].astype(np.int32),
+            parts=layers[4],
+            part_names=tuple(scene["part_names"]),
+            objects=tuple(CachedObject(**fields) for fields in scene["objects"]),
+        )
 
     def _load(self, shard: int) -> tuple[list[dict[str, Any]], NDArray[np.uint8]]:
         if shard not in self._open:

@@ -13,7 +13,7 @@ from rose_ros.model.focal import sample_masks
 from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
 from rose_ros.training.own_errors import own_corrections
-from rose_ros.training.samples import DECODED
+from rose_ros.training.samples import DECODED, IGNORED
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
@@ -73,9 +73,9 @@ def learn_shapes(model: RoseModel, batch: Batch) -> Losses:
     tokens = focal(batch["pixel_values"], batch["dense_masks"])
     labels = batch["dense_labels"]
     words = (labels >= 0) & (labels != model.config.vlm_config.text_config.eos_token_id)
-    image, region, place = torch.nonzero(words & batch["dense_valid"].unsqueeze(-1), as_tuple=True)
-    logits = model.vlm.lm_head(tokens[image, region]).float()
-    return {"shapes": functional.cross_entropy(logits, labels[image, region, place])}
+    words = words & batch["dense_valid"].unsqueeze(-1)
+    found = model.vlm.lm_head(tokens).float().log_softmax(-1).gather(-1, labels.clamp(min=0))
+    return {"shapes": -(found * words).sum() / words.sum().clamp(min=1)}
 
 
 def learn_names(model: RoseModel, batch: Batch) -> Losses:
@@ -177,8 +177,7 @@ def _learn_pass(model: RoseModel, encoding: ImageEncoding, batch: Batch, kind: s
 def _learn_to_seek(model: RoseModel, encoding: ImageEncoding, batch: Batch) -> Tensor:
     """Look for several descriptions in each image; return the loss of the objectness."""
     text, mask = batch["seek_text"], batch["seek_text_mask"]
-    images = torch.arange(len(text), device=text.device).repeat_interleave(text.shape[1])
-    found = model.perceive(encoding.select(images), text.flatten(0, 1), mask.flatten(0, 1))
+    found = model.perceive(encoding.repeat(text.shape[1]), text.flatten(0, 1), mask.flatten(0, 1))
     heat, positive = batch["seek_heat"].flatten(0, 1), batch["seek_positive"].flatten(0, 1)
     return objectness_loss(found.objectness, heat, positive)
 
@@ -231,15 +230,15 @@ def _regions(
 
 
 def _naming(model: RoseModel, batch: Batch, regions: dict[str, Tensor]) -> Losses:
-    """Name all valid regions of all passes in one batch."""
-    valid = torch.cat([batch[f"{kind}_valid"] for kind in regions], dim=1).flatten()
-    tokens = torch.cat(list(regions.values()), dim=1).flatten(0, 1)[valid]
-    ids = torch.cat([batch[f"{kind}_names"] for kind in regions], dim=1).flatten(0, 1)[valid]
-    labels = torch.cat([batch[f"{kind}_labels"] for kind in regions], dim=1).flatten(0, 1)[valid]
-    longest = int((ids != 0).sum(1).max())
-    ids, labels = ids[:, :longest], labels[:, :longest]
+    """Name the regions of all passes in one batch; only the valid ones count."""
+
+    def joined(what: str) -> Tensor:
+        return torch.cat([batch[f"{kind}_{what}"] for kind in regions], dim=1).flatten(0, 1)
+
+    tokens = torch.cat(list(regions.values()), dim=1).flatten(0, 1)
+    labels = joined("labels").masked_fill(~joined("valid").unsqueeze(-1), IGNORED)
     dropped = (labels >= 0) & (torch.rand(labels.shape, device=labels.device) < WORD_DROPOUT)
-    return {"naming": naming_loss(model.name_hidden(tokens, ids, dropped), labels)}
+    return {"naming": naming_loss(model.name_hidden(tokens, joined("names"), dropped), labels)}
 
 
 def _at(values: Tensor, patches: Tensor) -> Tensor:

@@ -6,15 +6,14 @@ import argparse
 import math
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Subset
 from transformers import PreTrainedConfig
 
@@ -22,18 +21,16 @@ from rose_ros.errors import TrainingError
 from rose_ros.model.configuration import RoseConfig, rose_tiny
 from rose_ros.model.loading import load_model
 from rose_ros.model.modeling import RoseModel
-from rose_ros.model.processing import RoseProcessor, normalise
+from rose_ros.model.processing import RoseProcessor
 from rose_ros.training import checkpoints, parallel
 from rose_ros.training.options import Options, from_arguments
 from rose_ros.training.preparation import make_processor
 from rose_ros.training.reporting import Bar, Curve
 from rose_ros.training.samples import Samples, to_tensors
 from rose_ros.training.scenes import SceneCache, render_ahead
-from rose_ros.training.stages import STAGES, WEIGHTS, Stage, parameter_groups, start_from_points
+from rose_ros.training.stages import STAGES, Stage, parameter_groups, start_from_points
+from rose_ros.training.stepping import RecordedStepper, Stepper
 
-Batch = dict[str, torch.Tensor]
-
-CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.05
 WARM_UP = 150
 FLOOR = 0.05  # of the learning rate, at the end of its cosine
@@ -71,6 +68,8 @@ def _train(options: Options) -> None:
         if options.config:
             model = load_model(given, config=_configuration(options.config, model.config))
         processor = RoseProcessor.from_pretrained(given)
+        grid = model.config.super_patches_per_side
+        processor = RoseProcessor(replace(processor.config, grid=grid), processor.tokenizer)
     if state is not None:
         done = checkpoints.read_progress(state)
     nn.Module.to(model, options.device)
@@ -122,21 +121,31 @@ def _run_stage(
         model.config.decoded_size,
     )
     first = step * options.batch + parallel.rank()
+    device = torch.device(options.device)
+    is_recorded = device.type == "cuda" and parallel.processes() == 1
     loader = DataLoader(
         Subset(samples, range(first, len(samples), parallel.processes())),
         options.batch // parallel.processes(),
-        num_workers=options.workers,
-        collate_fn=to_tensors,
+        num_workers=options.workers or 0,
+        collate_fn=partial(to_tensors, cut=not is_recorded),
+        pin_memory=device.type == "cuda",
         prefetch_factor=4 if options.workers else None,
+        worker_init_fn=_start_worker,
+    )
+    stepper = (RecordedStepper if is_recorded else Stepper)(
+        stage,
+        model,
+        processor.config,
+        optimizer,
+        device=device,
+        bf16=_use_bf16(options, device.type),
     )
     model.train()
     saved = time.monotonic()
     with Bar(stage.name, steps, step) as bar, Curve(options.out / "curve.csv") as curve:
         for batch in loader:
             torch.manual_seed(1_000_003 * options.seed + 1009 * step + parallel.rank())
-            for group in optimizer.param_groups:
-                group["lr"] = options.rate * stage.learning_rate * schedule(step, steps)
-            losses = _step(stage, model, processor, optimizer, batch, options)
+            losses = stepper(batch, options.rate * stage.learning_rate * schedule(step, steps))
             step += 1
             if step == steps and stage.name == "points":
                 start_from_points(model)
@@ -150,50 +159,17 @@ def _run_stage(
                 saved = time.monotonic()
 
 
-def _step(
-    stage: Stage,
-    model: RoseModel,
-    processor: RoseProcessor,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    options: Options,
-) -> dict[str, float]:
-    """Take one optimiser step; returns the losses."""
-    images = batch.pop("image").numpy()
-    config = processor.config
-    batch["pixel_values"] = torch.from_numpy(normalise(images, config.image_mean, config.image_std))
-    batch["sam_pixel_values"] = torch.from_numpy(normalise(images, config.sam_mean, config.sam_std))
-    batch = {key: value.to(options.device, non_blocking=True) for key, value in batch.items()}
-    kind = torch.device(options.device).type
-    bf16 = torch.autocast(kind, torch.bfloat16, enabled=_use_bf16(options, kind))
-    with bf16, _attention(kind):
-        losses = stage.losses(model, batch)
-    total = torch.stack([WEIGHTS.get(key, 1.0) * one.float() for key, one in losses.items()]).sum()
-    if not bool(total.isfinite()):
-        raise TrainingError(f"the loss is not finite: { {k: float(v) for k, v in losses.items()} }")
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    parallel.average_gradients(model)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-    optimizer.step()
-    return {key: float(value.detach()) for key, value in losses.items()} | {
-        "total": float(total.detach())
-    }
-
-
-def _attention(kind: str) -> AbstractContextManager[None]:
-    """Choose how attention is computed: on a CPU, plain products train a fifth faster."""
-    if kind != "cpu":
-        return nullcontext()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of the CPU too, despite its name
-    return sdpa_kernel(SDPBackend.MATH)
+def _start_worker(_: int) -> None:
+    """Let each worker have one core."""
+    cv2.setNumThreads(1)
 
 
 def schedule(step: int, steps: int) -> float:
     """Return the share of the learning rate at a step: linear warm-up, then a cosine."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    progress = min(1.0, (step - WARM_UP) / max(1, steps - WARM_UP))
+    warm_up = max(1, min(WARM_UP, steps // 8))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -209,8 +185,11 @@ def _resolve(options: Options) -> Options:
         raise TrainingError(
             f"a batch of {options.batch} images cannot be shared by {processes} processes"
         )
+    workers = options.workers
+    if workers is None:
+        workers = 1 if device == "cpu" else max(1, (os.cpu_count() or 1) - 1)
     _configuration(options.config)
-    return replace(options, device=device, processes=processes)
+    return replace(options, device=device, processes=processes, workers=workers)
 
 
 def _use_bf16(options: Options, kind: str) -> bool:

@@ -70,10 +70,16 @@ def test_encoded_once_or_twice_is_the_same(model: RoseModel, encoding: ImageEnco
     torch.testing.assert_close(ask(model, encoding, [10, 11]).objectness, before.objectness)
 
 
-def test_selected_images_keep_their_answers(model: RoseModel, encoding: ImageEncoding) -> None:
-    both = ask(model, encoding, [10, 11])
-    second = ask(model, encoding.select(torch.tensor([1])), [10, 11])
-    torch.testing.assert_close(second.objectness[0], both.objectness[1])
+def test_repeated_images_keep_their_answers(model: RoseModel, encoding: ImageEncoding) -> None:
+    once = ask(model, encoding, [10, 11]).objectness
+    twice = ask(model, encoding.repeat(2), [10, 11]).objectness
+    torch.testing.assert_close(twice, once.repeat_interleave(2, dim=0))
+
+
+def test_an_encoding_survives_being_taken_apart(encoding: ImageEncoding) -> None:
+    again = ImageEncoding.of(encoding.tensors)
+    assert again.tensors == encoding.tensors
+    assert again.prefix == encoding.prefix
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
