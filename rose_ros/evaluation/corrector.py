@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from rose_ros.data.corrections import Correction
 from rose_ros.perception.finding import detected_scene, other_meant
+from rose_ros.perception.following import SAME_IOU
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import iou_matrix
 from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.proposing import UNCHANGED_IOU
-from rose_ros.perception.referring import asks_for_other
+from rose_ros.perception.referring import asks_for_other, asks_to_move
 from rose_ros.perception.refinement import Intent, Kind, clean_text, parse
 from rose_ros.perception.selection import Detections
 from rose_ros.runtime.base import Encoding
@@ -21,36 +22,48 @@ from rose_ros.runtime.base import Encoding
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is left of a segment after a correction: masks bool (n, height, width) and n names."""
+    """What is left of a segment after a correction: masks bool (n, height, width) and n names.
+
+    drawn: bool (height, width), what the correction covers that the segment did not and that was
+    not there already as another segment, which the answer only points to.
+    """
 
     masks: NDArray[np.bool_]
     names: tuple[str, ...]
+    drawn: NDArray[np.bool_]
 
 
-def apply_correction(perceiver: Perceiver, encoding: Encoding, correction: Correction) -> Outcome:
+def apply_correction(
+    perceiver: Perceiver, encoding: Encoding, correction: Correction, everything: Detections
+) -> Outcome:
     """Do what the text asks for: rules first, the model for the rest.
 
-    Where the rules find nothing to do, or the model nothing to show, the segment stays as it was.
+    everything: the named segments of the image that the correction is made in. Where the rules find
+    nothing to do, or the model nothing to show, the segment stays as it was.
     """
     targeted = bool(correction.label)
     intent = parse(clean_text(correction.text), targeted=targeted)
-    before = correction.previous_mask[None] if targeted else correction.previous_mask[None][:0]
-    unchanged = Outcome(before, (correction.label,) * len(before))
+    previous = correction.previous_mask
+    before = previous[None] if targeted else previous[None][:0]
+    nothing = np.zeros_like(previous)
+    unchanged = Outcome(before, (correction.label,) * len(before), nothing)
     if intent.kind is Kind.RENAME:
-        return Outcome(before, (intent.name,) * len(before))
+        return Outcome(before, (intent.name,) * len(before), nothing)
     if intent.kind is Kind.REMOVE and _means(intent, correction.label):
-        return Outcome(before[:0], ())
+        return Outcome(before[:0], (), nothing)
     if intent.kind is Kind.ADD:
         found = perceiver.find(encoding, intent.name)
     elif intent.kind in (Kind.MASK, Kind.REMOVE) and targeted:
-        found = _corrected(perceiver, encoding, correction, intent)
+        found = _corrected(perceiver, encoding, everything, correction, intent)
     else:
         return unchanged
     masks = perceiver.masks(encoding, found)
     if not len(found) or _is_same(before, masks):
         return unchanged
     names = tuple(clean_name(name.text) for name in found.names)
-    return Outcome(masks, names)
+    known = iou_matrix(masks, perceiver.masks(encoding, everything)).max(axis=1, initial=0.0)
+    drawn = masks[known <= SAME_IOU].any(axis=0) & ~previous
+    return Outcome(masks, names, drawn)
 
 
 def _is_same(before: NDArray[np.bool_], masks: NDArray[np.bool_]) -> bool:
@@ -67,28 +80,35 @@ def _means(intent: Intent, label: str) -> bool:
 
 
 def _corrected(
-    perceiver: Perceiver, encoding: Encoding, correction: Correction, intent: Intent
+    perceiver: Perceiver,
+    encoding: Encoding,
+    everything: Detections,
+    correction: Correction,
+    intent: Intent,
 ) -> Detections:
-    """Return the model's answer with names: the best one, or all where several are asked for.
+    """Return the answer with names: the best one, or all where several are asked for.
 
-    Where the answer is another thing, what the text calls it counts more, as in a session.
+    Where another thing is meant, what the text calls it counts more, as in a session.
     """
-    found = perceiver.refine(encoding, correction.previous_mask, correction.label, intent.text)
+    before = correction.previous_mask
+    masks = perceiver.masks(encoding, everything)
+    it = int(iou_matrix(before[None], masks)[0].argmax()) if len(masks) else None
+    scene = detected_scene(perceiver, encoding, everything, it)
+    meant = scene.refer_within(intent.text) if asks_to_move(intent.text) else None
+    if meant:
+        return everything.take(np.array(meant[:1], np.int64))
+    found = perceiver.refine(encoding, before, correction.label, intent.text)
     if intent.several or not len(found):
         return perceiver.with_names(encoding, found)
     found = found.take(np.arange(1))
-    before, after = correction.previous_mask, perceiver.masks(encoding, found)[0]
-    same = is_same_thing(before, after)
+    same = is_same_thing(before, perceiver.masks(encoding, found)[0])
     if same and not asks_for_other(intent.text):
         return perceiver.with_names(encoding, found)
-    everything = perceiver.everything(encoding)
-    scene = detected_scene(perceiver, encoding, everything)
     if same:
         kept = found.take(np.arange(0 if scene.missing(intent.text, correction.label) else 1))
         return perceiver.with_names(encoding, kept)
     meant = other_meant(perceiver, encoding, scene, found, intent.text)
     if meant is None:
         return perceiver.with_names(encoding, found)
-    masks = perceiver.masks(encoding, everything)
     others = [i for i in meant if not is_same_thing(before, masks[i])]
     return everything.take(np.array(others[:1], np.int64))

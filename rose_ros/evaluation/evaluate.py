@@ -131,14 +131,21 @@ def evaluate_refine(
         view = LabelledView.from_scene(scene)
         rng = np.random.default_rng(seed + index)
         encoding = perceiver.encode(scene.image)
+        everything = perceiver.everything(encoding)
         for kind, score in scores.items():
             correction = correct(view, rng, kind, held_out=True, allow_novel=split == "novel")
             if correction is None:
                 continue
-            outcome = apply_correction(perceiver, encoding, correction)
+            outcome = apply_correction(perceiver, encoding, correction, everything)
             untouched = [obj for obj in view.things() if obj.id not in correction.target_ids]
             others = np.stack([view.mask(obj.id) for obj in untouched]) if untouched else None
-            score.add(correction.previous_mask, outcome.masks, correction.target_masks, others)
+            score.add(
+                correction.previous_mask,
+                outcome.masks,
+                correction.target_masks,
+                others,
+                outcome.drawn,
+            )
             score.add_name(correction.label, outcome.names, correction.target_names)
     return {kind: score.result() for kind, score in scores.items()}
 

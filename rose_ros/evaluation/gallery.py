@@ -107,7 +107,8 @@ def corrections_sheet(perceiver: Perceiver, seed: int, done: Step) -> Sheet:
     for index, kind in enumerate(CORRECTIONS):
         scene, correction = _correction(kind, seed + index)
         encoding = perceiver.encode(scene.image)
-        outcome = apply_correction(perceiver, encoding, correction)
+        everything = perceiver.everything(encoding)
+        outcome = apply_correction(perceiver, encoding, correction, everything)
         wanted, before = correction.target_masks, correction.previous_mask[None]
         labels = (correction.label,)
         after_iou = set_iou(outcome.masks, wanted)

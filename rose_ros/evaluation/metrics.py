@@ -187,7 +187,7 @@ class RefineScores:
     """What corrections of one kind did.
 
     harm_rate: share that lost more than ``HARM`` IoU. preservation_iou: mean over the objects not
-    meant of the share of their pixels that the corrected masks leave alone. rename_rate: share
+    meant of the share of their pixels that the correction leaves alone. rename_rate: share
     with exactly the right name afterwards, of those whose label was not right before.
     """
 
@@ -203,17 +203,18 @@ class RefineScores:
         corrected: NDArray[np.bool_],
         truth: NDArray[np.bool_],
         others: NDArray[np.bool_] | None,
+        drawn: NDArray[np.bool_],
     ) -> None:
         """Add one correction.
 
-        previous: bool (height, width). corrected, truth: bool (n or k, height, width). others:
-        bool (m, height, width), the objects that the correction is not about, or None.
+        previous, drawn: bool (height, width); drawn is what the correction covers anew. corrected,
+        truth: bool (n or k, height, width). others: bool (m, height, width), the objects that the
+        correction is not about, or None.
         """
         self.before.append(set_iou(previous[None], truth))
         self.after.append(set_iou(corrected, truth))
-        taken = corrected.any(axis=0)
         for mask in () if others is None else others:
-            self.preserved.append(np.count_nonzero(mask & ~taken) / np.count_nonzero(mask))
+            self.preserved.append(np.count_nonzero(mask & ~drawn) / np.count_nonzero(mask))
 
     def add_name(self, before: str, after: Sequence[str], right: Sequence[str]) -> None:
         """Add the names of one correction: the label before, those published after, the right."""

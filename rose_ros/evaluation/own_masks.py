@@ -53,10 +53,14 @@ def measure_own(
             text = speaker.say(f"{kind}_any", target)
             ids, called = (target.id,), (target.name,)
             correction = Correction(kind, names[at], text, masks[at], truth[None], ids, called)
-            outcome = apply_correction(perceiver, encoding, correction)
+            outcome = apply_correction(perceiver, encoding, correction, found)
             others = [view.mask(obj.id) for obj in view.things() if obj.id != target.id]
             scores[kind].add(
-                masks[at], outcome.masks, truth[None], np.stack(others) if others else None
+                masks[at],
+                outcome.masks,
+                truth[None],
+                np.stack(others) if others else None,
+                outcome.drawn,
             )
     return {kind: score.result() for kind, score in scores.items()}
 

@@ -12,7 +12,13 @@ from rose_ros.perception.following import SAME_IOU
 from rose_ros.perception.history import Record, mask_of, with_identity
 from rose_ros.perception.masks import bounding_box, content_cells
 from rose_ros.perception.perceiver import Perceiver, clean_name
-from rose_ros.perception.referring import LIKELY, Scene, bare_name, make_thing, phrases
+from rose_ros.perception.referring import (
+    LIKELY,
+    Scene,
+    bare_name,
+    make_thing,
+    phrases,
+)
 from rose_ros.perception.refinement import normalise_name
 from rose_ros.perception.sampling import to_odds
 from rose_ros.perception.segments import LabelSource, Segment
@@ -83,8 +89,10 @@ def _may_be(
     return perceiver.likelihood(encoding, found.logits, found.embeddings, name) >= LIKELY
 
 
-def scene_of(perceiver: Perceiver, record: Record, known: Sequence[Segment]) -> Scene:
-    """Describe the segments of a frame to ``Scene``."""
+def scene_of(
+    perceiver: Perceiver, record: Record, known: Sequence[Segment], it: int | None = None
+) -> Scene:
+    """Describe the segments of a frame to ``Scene``; a correction is about the one at ``it``."""
     size = record.frame.height, record.frame.width
     return _make_scene(
         perceiver,
@@ -93,15 +101,18 @@ def scene_of(perceiver: Perceiver, record: Record, known: Sequence[Segment]) -> 
         np.array([mask_of(segment, record) for segment in known], bool).reshape(-1, *size),
         np.array([segment.embedding for segment in known], np.float32),
         np.array([s.label_source is LabelSource.FROM_MODEL for s in known], bool),
+        it,
     )
 
 
-def detected_scene(perceiver: Perceiver, encoding: Encoding, found: Detections) -> Scene:
+def detected_scene(
+    perceiver: Perceiver, encoding: Encoding, found: Detections, it: int | None = None
+) -> Scene:
     """Describe named detections to ``Scene``: every name is the model's own guess."""
     names = [clean_name(name.text) for name in found.names]
     masks = perceiver.masks(encoding, found)
     guesses = np.ones(len(names), bool)
-    return _make_scene(perceiver, encoding, names, masks, found.embeddings, guesses)
+    return _make_scene(perceiver, encoding, names, masks, found.embeddings, guesses, it)
 
 
 def _make_scene(
@@ -111,6 +122,7 @@ def _make_scene(
     masks: NDArray[np.bool_],
     embeddings: NDArray[np.float32],
     is_guess: NDArray[np.bool_],
+    it: int | None,
 ) -> Scene:
     """Describe segments to ``Scene``: masks (n, height, width), category embeddings (n, width).
 
@@ -130,7 +142,7 @@ def _make_scene(
             row[:rows, :columns] = to_odds(mask, rows, columns)
         return perceiver.likelihood(encoding, logits, embeddings, name) * is_guess
 
-    return Scene(things, likelihood)
+    return Scene(things, likelihood, it)
 
 
 def _called(segments: Sequence[Segment], text: str) -> list[Segment]:

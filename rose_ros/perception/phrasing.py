@@ -60,6 +60,21 @@ OTHER = re.compile(
     r"|take\b.+\b(?:out|away|off)|switch to|pick|rather|stop before|covers?)\b"
     r"(?!.*\b(?:except|but)\b)"
 )
+#: What asks for another thing to be meant than was, and what speaks of the mask itself after all.
+MOVE = re.compile(
+    r"^(?:no|nope|wrong|sorry)\b"
+    r"|\b(?:instead|rather|i (?:meant|mean|want|wanted|asked for)|not (?:that|this|it|what)"
+    r"|wrong (?:one|object|thing|item|segment)|(?:correct|right) (?:one|object|thing|item)"
+    r"|is the one|(?:switch|go|move|jump|change)(?: it| over)* to|choose|pick|select|use"
+    r"|(?:should(?: have)?|have) (?:be|been|taken|chosen|picked))\b"
+)
+STAY = re.compile(
+    r"\b(?:without|exclud\w+|exclude|remov\w+|drop|discard|leave|left out|out|off|away|belong\w*"
+    r"|includ\w+|include|also|too|as well|covers?|only|just|merge|join|split)\b"
+)
+#: What points to the segment that a correction is about.
+IT = re.compile(r"(?:it|this|that|them)(?: (?:one|thing|object))?|the (?:marked|current) one")
+
 #: Parts, sides and shadows: what a text may speak of that is no thing of its own.
 NO_THING = re.compile(
     r"(?:handle|lid|cap|cover|spout|base|stem|leg|head|shaft|jaw|seat|shade|flame|page|neck|body"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overla
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import crop_content, iou_matrix
 from rose_ros.perception.perceiver import Perceiver
-from rose_ros.perception.referring import asks_for_other
+from rose_ros.perception.referring import Scene, asks_for_other, asks_to_move
 from rose_ros.perception.refinement import Intent
 from rose_ros.perception.segments import Segment, Status
 from rose_ros.perception.selection import Detections
@@ -43,6 +44,10 @@ class Proposer:
             message = "a mask is corrected one at a time; give one id"
             raise Refusal(Status.AMBIGUOUS, message, tuple(targets))
         target = targets[0]
+        scene = cache(lambda: scene_of(self._perceiver, record, view, view.index(target)))
+        meant = scene().refer_within(intent.text) if asks_to_move(intent.text) else None
+        if meant:
+            raise self._pointing_to(tuple(view[i] for i in meant))
         before = mask_of(target, record)
         label = target.label.text
         found = self._perceiver.refine(record.encoding, before, label, intent.text)
@@ -56,9 +61,9 @@ class Proposer:
         if len(found) == 1 and same[best] >= UNCHANGED_IOU:
             raise Refusal(Status.NO_CHANGE, "the mask already is so")
         if not is_same_thing(before, masks[best]):
-            return self._other_thing(target, record, view, found, intent.text)
+            return self._other_thing(target, record, view, scene(), found, intent.text)
         if asks_for_other(intent.text):
-            missing = scene_of(self._perceiver, record, view).missing(intent.text, label)
+            missing = scene().missing(intent.text, label)
             if missing:
                 raise Refusal(Status.NO_TARGET, f"nothing in this frame is called {missing!r}")
         correction = MaskCorrection(
@@ -95,6 +100,7 @@ class Proposer:
         target: Segment,
         record: Record,
         view: Sequence[Segment],
+        scene: Scene,
         found: Detections,
         text: str,
     ) -> Change:
@@ -102,24 +108,24 @@ class Proposer:
 
         What the text calls it counts more than where the model looked.
         """
-        scene = scene_of(self._perceiver, record, view)
         found = found.take(np.arange(1))
         meant = other_meant(self._perceiver, record.encoding, scene, found, text)
         if meant is not None:
-            others = tuple(view[i] for i in meant if view[i].id != target.id)
-            listed = ", ".join(f"{one.id} ({one.label.text})" for one in others)
+            others = tuple(view[i] for i in meant)
             if not others:
                 raise Refusal(Status.NO_TARGET, "nothing in this frame is what the text means")
-            raise Refusal(Status.NO_CHANGE, f"the text means segment {listed}", others)
+            raise self._pointing_to(others)
         mask = self._perceiver.masks(record.encoding, found)
         overlap = overlaps(record, mask, view)[0]
         best = int(overlap.argmax())
         if overlap[best] > SAME_IOU:
-            known = view[best]
-            message = f"the text means segment {known.id} ({known.label.text})"
-            raise Refusal(Status.NO_CHANGE, message, (known,))
+            raise self._pointing_to((view[best],))
         added = self._perceiver.with_names(record.encoding, found)
         return Change(f"added; segment {target.id} is unchanged", added=added)
+
+    def _pointing_to(self, others: tuple[Segment, ...]) -> Refusal:
+        listed = ", ".join(f"{one.id} ({one.label.text})" for one in others)
+        return Refusal(Status.NO_CHANGE, f"the text means segment {listed}", others)
 
     def addition(self, description: str, record: Record, view: Sequence[Segment]) -> Change:
         """Look for something that was missed; raises ``Refusal`` when nothing new fits."""

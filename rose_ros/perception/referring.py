@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.perception.matching import asks_for_several, match_names, plain_name, split
-from rose_ros.perception.phrasing import NO_THING, OTHER
+from rose_ros.perception.phrasing import IT, MOVE, NO_THING, OTHER, STAY
 
 #: Shares of the image: how far apart two things must be for one to be left of the other, and how
 #: far to the side something may be that is in front of the other.
@@ -51,6 +51,12 @@ def asks_for_other(text: str) -> bool:
     return bool(OTHER.search(text.lower()))
 
 
+def asks_to_move(text: str) -> bool:
+    """Say whether a text wants another thing altogether, not another outline of this one."""
+    plain = text.lower()
+    return bool(MOVE.search(plain)) and not STAY.search(plain)
+
+
 def make_thing(
     name: str, crop: NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
 ) -> Thing:
@@ -76,13 +82,18 @@ class Scene:
     """The segments of one frame, with what the model says of a name that none of them bears.
 
     likelihood: from a name to float (n,) in [0, 1], how probable it is for each thing.
+    it: the index of what a correction is about, which "it" points to; None when there is none.
     """
 
     def __init__(
-        self, things: Sequence[Thing], likelihood: Callable[[str], NDArray[np.float32]]
+        self,
+        things: Sequence[Thing],
+        likelihood: Callable[[str], NDArray[np.float32]],
+        it: int | None = None,
     ) -> None:
         """Keep the things; ``likelihood`` is only asked when it is needed."""
         self._things = things
+        self._it = it
         self._names = [thing.name for thing in things]
         self._likelihood = likelihood
 
@@ -92,6 +103,12 @@ class Scene:
         Empty when nothing fits. None when names and places cannot tell: the description says more.
         """
         text = " ".join(description.lower().strip(" .,;:!?").split())
+        if self._it is not None:
+            if IT.fullmatch(text):
+                return [self._it]
+            rest, count = _OTHER_ONE.subn("", text)
+            if count:
+                return self._without_it(self._candidates(rest))
         for pattern, holds in _RELATIONS:
             match = pattern.fullmatch(text)
             if match:
@@ -105,11 +122,16 @@ class Scene:
     def refer_within(self, text: str) -> list[int] | None:
         """Return what a sentence speaks of: "not that one, the red mug" means the red mug.
 
-        Empty when nothing here is what it speaks of; None when it cannot be told.
+        A phrase that fits what the correction is about speaks of that, not of what is wanted. Empty
+        when nothing here is what it speaks of; None when it cannot be told.
         """
         answers = [self.refer(phrase) for phrase in phrases(text)]
+        answers = [[] if answer and self._it in answer else answer for answer in answers]
         found = next((answer for answer in answers if answer), None)
         return found or (None if None in answers or not answers else [])
+
+    def _without_it(self, found: list[int] | None) -> list[int] | None:
+        return found and [i for i in found if i != self._it]
 
     def missing(self, text: str, label: str) -> str:
         """Return what a correction of what is called ``label`` speaks of that is not here, or "".
@@ -151,6 +173,8 @@ class Scene:
     def _related(self, what: str, anchor: str, holds: Relation) -> list[int] | None:
         """Return what stands as asked to any of the anchors."""
         anchors, wanted = self.refer(anchor), self._candidates(what)
+        if self._it is not None and anchors == [self._it]:
+            wanted = self._without_it(wanted)
         if anchors is None or wanted is None:
             return None
         things = self._things
@@ -243,6 +267,7 @@ def _relation(words: str, holds: Relation) -> tuple[re.Pattern[str], Relation]:
     return re.compile(rf"(?P<what>.+?) {filler}(?:{words}) (?P<anchor>.+)"), holds
 
 
+_OTHER_ONE = re.compile(r"\b(?:other|another)\b")
 _CLAUSE_END = re.compile(
     r"[,;:.!?]|\b(?:instead|please|not|is|are|was|were|should|must|does|do|did|has|you|i|too|out|off"
     r"|from|as well)\b"

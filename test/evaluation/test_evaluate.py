@@ -150,8 +150,9 @@ def test_refine_reports_every_kind(knowing: KnowingRuntime) -> None:
             "rename_rate",
             "n",
         ]
-    # A model that never finds anything leaves every mask as it was.
-    for kind in set(LEARNED) - {"missed"}:
+    # A model that never finds anything leaves every mask as it was; names tell what else is meant.
+    assert result["wrong_object"]["iou_after"] > result["wrong_object"]["iou_before"]
+    for kind in set(LEARNED) - {"missed", "wrong_object"}:
         if result[kind]["n"]:
             assert result[kind]["iou_after"] == pytest.approx(result[kind]["iou_before"])
             assert result[kind]["harm_rate"] == 0.0
@@ -179,9 +180,11 @@ def test_the_models_answer_replaces_the_mask(kind: str, scene: Scene) -> None:
     improved = 0
     for correction in made:
         knows = told(scene, lambda text, ids=correction.target_ids: ids)
-        outcome = apply_correction(knows, knows.encode(scene.image), correction)
+        encoding = knows.encode(scene.image)
+        outcome = apply_correction(knows, encoding, correction, knows.everything(encoding))
         after = module.RefineScores()
-        after.add(correction.previous_mask, outcome.masks, correction.target_masks, None)
+        before = correction.previous_mask
+        after.add(before, outcome.masks, correction.target_masks, None, outcome.drawn)
         result = after.result()
         improved += result["iou_after"] > result["iou_before"] and result["iou_after"] > 0.8
     assert improved >= 0.8 * len(made)
@@ -190,12 +193,14 @@ def test_the_models_answer_replaces_the_mask(kind: str, scene: Scene) -> None:
 def test_rules_remove_false_alarms_and_rename_exactly(scene: Scene) -> None:
     blind = told(scene, nothing)
     encoding = blind.encode(scene.image)
+    seen = blind.everything(encoding)
     removed = [
-        apply_correction(blind, encoding, c).masks for c in corrections_of("false_alarm", scene)
+        apply_correction(blind, encoding, correction, seen).masks
+        for correction in corrections_of("false_alarm", scene)
     ]
     assert np.mean([len(masks) == 0 for masks in removed]) > 0.7
     renamed = corrections_of("wrong_name", scene)
-    right = [apply_correction(blind, encoding, c).names == c.target_names for c in renamed]
+    right = [apply_correction(blind, encoding, c, seen).names == c.target_names for c in renamed]
     assert np.mean(right) > 0.9
 
 

@@ -200,8 +200,9 @@ def test_refinement_counted_by_hand() -> None:
     target = boxes((0, 0, 20, 20)) > 0
     half, other = boxes((0, 0, 10, 20)) > 0, boxes((20, 0, 40, 20)) > 0
     scores = RefineScores()
-    scores.add(half, target[None], target[None], other[None])
-    scores.add(target, (target | (boxes((20, 0, 30, 20)) > 0))[None], target[None], other[None])
+    spilt = boxes((20, 0, 30, 20)) > 0
+    scores.add(half, target[None], target[None], other[None], target & ~half)
+    scores.add(target, (target | spilt)[None], target[None], other[None], spilt)
     scores.add_name("handle", ["red mug"], ["red mug"])
     scores.add_name("handle", ["red cup"], ["red mug"])
     scores.add_name("red mug", ["red cup"], ["red mug"])

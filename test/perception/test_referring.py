@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rose_ros.perception.referring import Scene, Thing, bare_name, make_thing
+from rose_ros.perception.referring import Scene, Thing, asks_to_move, bare_name, make_thing
 
 #: Seen from above the table: lower in the image is nearer.
 PLACES = {
@@ -165,3 +165,46 @@ def test_what_is_to_be_left_out_or_taken_instead_must_be_here(text: str, missing
 
 def test_what_may_be_called_so_is_not_missing() -> None:
     assert scene(pot={"blue mug": 0.4}).missing("without the pot", "red mug") == ""
+
+
+def corrected(text: str, it: str) -> list[str] | None:
+    """What a sentence about a thing speaks of instead."""
+    about = Scene(
+        [thing(*pair) for pair in PLACES.items()],
+        lambda name: np.zeros(len(NAMES), np.float32),
+        NAMES.index(it),
+    )
+    indices = about.refer_within(text)
+    return indices and [NAMES[i] for i in indices]
+
+
+@pytest.mark.parametrize(
+    ("text", "it", "meant"),
+    [
+        ("no, the mug right of it", "wooden box", ["blue mug"]),
+        ("wrong one, the ball to the left of this", "wooden box", ["green ball"]),
+        ("the other mug", "red mug", ["blue mug"]),
+        ("not the mug you marked, the box", "red mug", ["wooden box"]),
+        ("choose the ball in front of it", "red mug", ["green ball"]),
+        ("use the red mug instead", "red mug", []),
+    ],
+)
+def test_a_correction_points_from_what_it_is_about(text: str, it: str, meant: list[str]) -> None:
+    assert corrected(text, it) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "moves"),
+    [
+        ("not that one, the red mug", True),
+        ("Sorry, the bucket is the one", True),
+        ("pick the cone instead of this", True),
+        ("take the plate out", False),
+        ("not the plate, only the mug", False),
+        ("the handle should be in there as well", False),
+        ("include the handle", False),
+        ("the edge is not right", False),
+    ],
+)
+def test_texts_that_want_another_thing(text: str, moves: bool) -> None:
+    assert asks_to_move(text) is moves
