@@ -302,6 +302,17 @@ def test_what_means_another_segment_changes_nothing(robot: Robot) -> None:
     }
 
 
+def test_it_is_the_segment_that_is_corrected(
+    robot: Robot, runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mug, bowl = (segment.id for segment in robot.look().segments)
+    monkeypatch.delattr(type(runtime), "perceive")  # names and places can tell
+    reply = robot.say("no, the object to the right of it", mug)
+    assert reply.status is Status.NO_CHANGE
+    assert [segment.id for segment in reply.segments] == [bowl]
+    assert str(bowl) in reply.message
+
+
 def test_what_means_an_unseen_object_adds_it(robot: Robot, runtime: Any) -> None:
     runtime.blind_to = {"yellow"}
     before = by_id(robot.look(MUG, BOWL, BALL))
