@@ -151,7 +151,7 @@ def _steps(model: RoseModel) -> dict[str, tuple[Step, list[nn.Module], int, Tens
 def _measure_step(
     name: str, step: Step, inputs: Tensors, weights: int, limits: dict[str, float]
 ) -> dict[str, float]:
-    graphs = CudaGraphs()
+    graphs = CudaGraphs("cuda:0")
     with torch.autocast("cuda", torch.bfloat16):
         with FlopCounterMode(display=False) as counter:
             outputs = step(*inputs)

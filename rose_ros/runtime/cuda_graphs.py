@@ -34,8 +34,9 @@ class CudaGraphs:
     is copied before the next runs.
     """
 
-    def __init__(self) -> None:
-        """Begin without recordings."""
+    def __init__(self, device: str) -> None:
+        """Begin without recordings, on a device such as "cuda:0"."""
+        self._device = torch.device(device)
         self._recordings: dict[_Key, _Recording | None] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -44,6 +45,10 @@ class CudaGraphs:
 
         What depends on a value that it computes cannot be recorded and is run as it is.
         """
+        with torch.cuda.device(self._device):
+            return self._replay(name, compute, inputs)
+
+    def _replay(self, name: str, compute: Computation, inputs: Tensors) -> Tensors:
         key = name, tuple((one.shape, one.dtype) for one in inputs)
         if key not in self._recordings:
             self._recordings[key] = self._record(name, compute, inputs)

@@ -43,11 +43,11 @@ class TorchRuntime(CheckpointRuntime):
         self.mask_side = self._model.config.decoded_size
         # On a GPU, Python could not launch the kernels of a small network as fast as they run.
         self._is_recorded = torch.device(self.device).type == "cuda"
-        self._is_half = self._is_recorded and torch.cuda.is_bf16_supported()
+        self._is_half = self._is_recorded and _has_bfloat16(self.device)
         if self._is_half:
             halve(self._model)
         nn.Module.to(self._model, self.device)
-        self._run = CudaGraphs() if self._is_recorded else directly
+        self._run = CudaGraphs(self.device) if self._is_recorded else directly
         self._centres = self._model.centres.cpu().numpy()
         self._end_token_id = self._model.config.vlm_config.text_config.eos_token_id
 
@@ -251,6 +251,11 @@ def _choose_device(asked: str) -> str:
             f"device {asked!r} was asked for, but PyTorch finds no CUDA GPU; use cpu or auto"
         )
     return asked
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Tell whether a GPU computes in bfloat16; PyTorch's own answer counts emulation, too."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _bucket(count: int) -> int:

@@ -72,6 +72,8 @@ def _train(options: Options) -> None:
         processor = RoseProcessor(replace(processor.config, grid=grid), processor.tokenizer)
     if state is not None:
         done = checkpoints.read_progress(state)
+    if torch.device(options.device).index is not None:
+        torch.cuda.set_device(options.device)  # where steps are recorded
     nn.Module.to(model, options.device)
     if done["stage"] not in options.stages:
         raise TrainingError(

@@ -40,7 +40,7 @@ def test_without_recordings_a_computation_runs_as_it_is() -> None:
 
 @needs_gpu
 def test_recordings_belong_to_shapes() -> None:
-    graphs = CudaGraphs()
+    graphs = CudaGraphs("cuda:0")
     calls = []
 
     def double(value: Tensor) -> tuple[Tensor]:
@@ -58,7 +58,7 @@ def test_recordings_belong_to_shapes() -> None:
 
 @needs_gpu
 def test_what_cannot_be_recorded_runs_all_the_same() -> None:
-    graphs = CudaGraphs()
+    graphs = CudaGraphs("cuda:0")
 
     def first(values: Tensor) -> tuple[Tensor]:
         return (values[: int(values[0])],)
