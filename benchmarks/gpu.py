@@ -28,7 +28,8 @@ from benchmarks.images import scenes
 from benchmarks.measures import median
 from benchmarks.runtimes import compare
 from rose_ros.model.configuration import RoseConfig, rose_7b, rose_tiny
-from rose_ros.model.modeling import ImageEncoding, RoseModel
+from rose_ros.model.encoding import ImageEncoding
+from rose_ros.model.modeling import RoseModel
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.runtime import create_runtime
 from rose_ros.runtime.cuda_graphs import CudaGraphs, Tensors, halve

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rose_ros.errors import RuntimeUnavailableError
+from rose_ros.model.encoding import ImageEncoding
 from rose_ros.model.loading import load_model
-from rose_ros.model.modeling import ImageEncoding
 from rose_ros.paths import find_model
 from rose_ros.runtime.base import Candidates, CheckpointRuntime, DecodedMasks, Encoding
 from rose_ros.runtime.cuda_graphs import CudaGraphs, Tensors, directly, halve

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rose_ros.model.encoding import ImageEncoding
 from rose_ros.model.focal import sample_masks
-from rose_ros.model.modeling import ImageEncoding, PatchPerception, RoseModel
+from rose_ros.model.modeling import PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
 from rose_ros.training.own_errors import own_corrections
 from rose_ros.training.samples import DECODED, IGNORED

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from rose_ros.model.configuration import RoseConfig
+from rose_ros.model.encoding import ImageEncoding
 from rose_ros.model.focal import sample_image, window_grid, windows
 from rose_ros.model.heads import pool
-from rose_ros.model.modeling import ImageEncoding, RoseModel
+from rose_ros.model.modeling import RoseModel
 
 PATCHES, SUPER_PATCHES = 36, 9
 
