@@ -12,6 +12,7 @@ from rose_ros.perception.finding import detected_scene, other_meant
 from rose_ros.perception.following import SAME_IOU
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import iou_matrix
+from rose_ros.perception.parts import part_meant, shows_part
 from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.proposing import UNCHANGED_IOU
 from rose_ros.perception.referring import asks_for_other, asks_to_move
@@ -102,6 +103,9 @@ def _corrected(
         return perceiver.with_names(encoding, found)
     found = found.take(np.arange(1))
     same = is_same_thing(before, perceiver.masks(encoding, found)[0])
+    part = part_meant(intent.text) if same else ""
+    if part and not shows_part(perceiver, encoding, before, found, part):
+        return found.take(np.arange(0))
     if same and not asks_for_other(intent.text):
         return perceiver.with_names(encoding, found)
     if same:

@@ -75,14 +75,24 @@ STAY = re.compile(
 #: What points to the segment that a correction is about.
 IT = re.compile(r"(?:it|this|that|them)(?: (?:one|thing|object))?|the (?:marked|current) one")
 
+_PARTS = (
+    r"(?:handle|lid|cap|cover|spout|base|stem|leg|head|shaft|jaw|seat|shade|flame|page|neck|body"
+    r"|knob|wick|arm|blade|tip|button|lens|screen|wheel|cord|cable|string|strap|label|logo"
+    r"|sticker)s?"
+)
+#: What a text calls a part of something.
+PART = re.compile(rf"\b(?:the|its|their|an?) (?P<part>{_PARTS})\b")
+#: Says that all of it is meant, whatever part is spoken of as well.
+WHOLE = re.compile(
+    r"\b(?:whole|entire|complete(?:ly)?|full|fully|all|everything that|rest|more)\b"
+    r"|\bnot (?:only|just)\b|\byou (?:only|just)\b|\bthat is only\b"
+)
 #: Parts, sides and shadows: what a text may speak of that is no thing of its own.
 NO_THING = re.compile(
-    r"(?:handle|lid|cap|cover|spout|base|stem|leg|head|shaft|jaw|seat|shade|flame|page|neck|body"
-    r"|knob|wick|foot|feet|arm|blade|tip|button|lens|screen|wheel|cord|cable|string|strap|label"
-    r"|logo|sticker|rim|edge|border|outline|contour|mask|boundary|corner|surface|top|bottom|left"
-    r"|right|front|back|rear|side|middle|cent(?:er|re)|inside|outside|part|piece|bit|half|section"
-    r"|end|area|region|rest|remainder|whole|other|shadow|reflection|highlight|glare|background"
-    r"|foreground|surrounding|gap|hole|segment|way|too|much|more|less)s?"
+    rf"{_PARTS}|(?:foot|feet|rim|edge|border|outline|contour|mask|boundary|corner|surface|top|bottom"
+    r"|left|right|front|back|rear|side|middle|cent(?:er|re)|inside|outside|part|piece|bit|half"
+    r"|section|end|area|region|rest|remainder|whole|other|shadow|reflection|highlight|glare"
+    r"|background|foreground|surrounding|gap|hole|segment|way|too|much|more|less)s?"
 )
 
 UNDO = re.compile(

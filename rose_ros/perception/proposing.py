@@ -15,6 +15,7 @@ from rose_ros.perception.following import SAME_IOU, SessionOptions, growth_of
 from rose_ros.perception.history import Memory, Record, Refusal, mask_of, overlaps
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import crop_content, iou_matrix
+from rose_ros.perception.parts import part_meant, shows_part
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.referring import Scene, asks_for_other, asks_to_move
 from rose_ros.perception.refinement import Intent
@@ -62,6 +63,9 @@ class Proposer:
             raise Refusal(Status.NO_CHANGE, "the mask already is so")
         if not is_same_thing(before, masks[best]):
             return self._other_thing(target, record, view, scene(), found, intent.text)
+        part = "" if len(found) > 1 else part_meant(intent.text)
+        if part and not shows_part(self._perceiver, record.encoding, before, found, part):
+            raise Refusal(Status.NO_TARGET, f"no {part!r} is seen in or beside this segment")
         if asks_for_other(intent.text):
             missing = scene().missing(intent.text, label)
             if missing:

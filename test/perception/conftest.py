@@ -42,8 +42,8 @@ class FakeRuntime(Runtime):
     It understands "Segment everything.", "Segment the red mug." and, with a previous mask,
     "include the X", "without the X", "split it" and "not that, X", where X is a colour or a noun.
     Colours in ``blind_to`` are seen only when asked for. ``names`` and ``objectness`` replace
-    what it says about a colour; ``answers``, which text it takes another for. ``calls`` are the
-    texts so far.
+    what it says about a colour; ``answers``, which text it takes another for; ``parts``, what any
+    region may be. ``calls`` are the texts so far.
     """
 
     kind = "fake"
@@ -55,6 +55,7 @@ class FakeRuntime(Runtime):
         self.names: dict[str, RegionName] = {}
         self.objectness: dict[str, float] = {}
         self.answers: dict[str, str] = {}
+        self.parts: set[str] = {"handle"}
         self.calls: list[str] = []
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
@@ -117,6 +118,17 @@ class FakeRuntime(Runtime):
     ) -> list[RegionName]:
         colours = [list(COLOURS)[int(i)] for i in category_embeddings.argmax(axis=1)]
         return [self.names.get(c, RegionName(COLOURS[c][1], 0.9)) for c in colours]
+
+    def likelihood(
+        self,
+        encoding: Encoding,
+        logits: NDArray[np.float32],
+        category_embeddings: NDArray[np.float32],
+        name: str,
+    ) -> NDArray[np.float32]:
+        if name in self.parts:
+            return np.ones(len(logits), np.float32)
+        return super().likelihood(encoding, logits, category_embeddings, name)
 
 
 def says(text: str, colour: str) -> bool:
