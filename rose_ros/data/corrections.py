@@ -193,15 +193,15 @@ KINDS = tuple(_MAKERS)
 #: What the model must learn, with its share of the training corrections. Rules of perception
 #: handle false alarms and wrong names exactly.
 LEARNED = {
-    "wrong_object": 0.16,
-    "too_small": 0.11,
-    "too_big": 0.11,
-    "split": 0.08,
-    "merge": 0.05,
-    "part": 0.15,
+    "wrong_object": 0.12,
+    "too_small": 0.12,
+    "too_big": 0.12,
+    "split": 0.10,
+    "merge": 0.07,
+    "part": 0.13,
     "whole": 0.07,
-    "missed": 0.08,
-    "edge": 0.04,
+    "missed": 0.05,
+    "edge": 0.08,
     "confirm": 0.03,
-    "contradict": 0.12,
+    "contradict": 0.11,
 }

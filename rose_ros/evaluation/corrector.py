@@ -15,6 +15,7 @@ from rose_ros.perception.masks import iou_matrix
 from rose_ros.perception.parts import part_meant, shows_part
 from rose_ros.perception.perceiver import Perceiver, clean_name
 from rose_ros.perception.proposing import UNCHANGED_IOU
+from rose_ros.perception.redrawing import redraw
 from rose_ros.perception.referring import asks_for_other, asks_to_move
 from rose_ros.perception.refinement import Intent, Kind, clean_text, parse
 from rose_ros.perception.selection import Detections
@@ -98,7 +99,7 @@ def _corrected(
     meant = scene.refer_within(intent.text) if asks_to_move(intent.text) else None
     if meant:
         return everything.take(np.array(meant[:1], np.int64))
-    found = perceiver.refine(encoding, before, correction.label, intent.text)
+    found = redraw(perceiver, encoding, before, correction.label, intent.text)
     if intent.several or not len(found):
         return perceiver.with_names(encoding, found)
     found = found.take(np.arange(1))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 EVERYTHING = "Segment everything."
+#: Asks for the named parts of everything: handles, lids, legs.
+EVERY_PART = "Segment every part."
+#: Says of a mask that its outline can be better, and no more.
+REFINE_OUTLINE = "refine the edge"
 #: Asks for the noun of a region by its shape alone.
 KIND_PROMPT = "<bos>What kind of thing is <region>?"
 

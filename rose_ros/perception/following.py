@@ -20,6 +20,7 @@ from rose_ros.perception.masks import (
     resize_logits,
 )
 from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.redrawing import redraw
 from rose_ros.perception.segments import Segment
 from rose_ros.perception.selection import Detections, PerceiverOptions
 from rose_ros.perception.tracking import Observation, Track, Tracker, TrackerOptions, unit
@@ -177,7 +178,9 @@ class FrameFollower:
         size = self._encoding.height, self._encoding.width
         content = self._encoding.content
         before = resize_logits(seen.logits[None], content, *size)[0] > 0
-        found = self._perceiver.refine(self._encoding, before, correction.label, correction.text)
+        found = redraw(
+            self._perceiver, self._encoding, before, correction.label, correction.text
+        )
         if not len(found):
             return
         if correction.several and len(found) > 1:

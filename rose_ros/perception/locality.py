@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rose_ros.perception.masks import content_cells
+from rose_ros.perception.masks import bounding_box, content_cells
 from rose_ros.perception.sampling import to_odds
 
 #: Masks that share less of the smaller one's area are two things.
 SHARED_AREA = 0.3
+#: How far from a mask's box the centre of its super-patch may be, in sides of the model's square.
+_BESIDE = 0.05
 #: How far a change must reach from where nothing changes to be one, in sides of the model's
 #: square: two cells of rose-tiny's masks.
 REACH = 2 / 160
@@ -44,6 +46,19 @@ def keep_outline(
             changed = _reaching(new & ~old, old, reach) | _reaching(old & ~new, new, reach)
             mask[~changed] = odds[~changed]
     return kept
+
+
+def beside(
+    centres: NDArray[np.float32], mask: NDArray[np.bool_], content: tuple[float, float]
+) -> NDArray[np.int64]:
+    """Return which super-patches with ``centres`` (n, 2) lie in the box of a mask, or just beside.
+
+    centres: (x, y) in [0, 1] of the model's square; mask: bool (height, width).
+    """
+    box = np.array(bounding_box(mask), np.float64).reshape(2, 2)
+    low, high = box / mask.shape[::-1] * content
+    near = (centres >= low - _BESIDE) & (centres <= high + _BESIDE)
+    return np.flatnonzero(near.all(axis=1))
 
 
 def _reaching(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import ImageError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
-from rose_ros.perception.locality import keep_outline
+from rose_ros.perception.locality import beside, keep_outline
 from rose_ros.perception.masks import Shape, exclusive_shapes, resize_logits
 from rose_ros.perception.phrasing import OUTLINE
 from rose_ros.perception.segments import (
@@ -122,11 +122,17 @@ class Perceiver:
         prompt: str,
         threshold: float,
         previous_mask: NDArray[np.bool_] | None = None,
+        near: NDArray[np.bool_] | None = None,
     ) -> Detections:
-        """Run one pass with ``prompt`` as it is and keep what is distinct; best first, no names."""
+        """Run one pass with ``prompt`` as it is and keep what is distinct; best first, no names.
+
+        ``near``, bool (height, width), leaves out what is not looked for in or beside that mask.
+        """
         with self._inference():
             candidates = self.runtime.perceive(encoding, prompt, previous_mask)
         candidates = candidates.take(pick_candidates(candidates, threshold, self.options))
+        if near is not None:
+            candidates = candidates.take(beside(candidates.centres, near, encoding.content))
         return self.distinct(encoding, candidates, previous_mask)
 
     def distinct(

@@ -48,9 +48,9 @@ ID_PREFIX = re.compile(rf"^{_IDS}\s*[:,]\s*(?=\S)", re.IGNORECASE)
 #: What speaks of the whole outline of a mask, anywhere in a text.
 OUTLINE = re.compile(
     r"\b(?:edges?|outlines?|contours?|borders?|boundar(?:y|ies)|margins?|rims?|silhouette"
-    r"|tight(?:er|en)?|loose(?:r|n)?|rough|jagged|blocky|smooth(?:er)?|sharp(?:er)?"
-    r"|clean(?:er)?|precise(?:ly)?|exact(?:ly)?|accurate(?:ly)?|fuzzy|grow|shrink|wider|narrower"
-    r"|closer|all around|a (?:bit|little)|slightly)\b"
+    r"|tight(?:er|en|ly)?|loose(?:r|n)?|rough|jagged|blocky|smooth(?:er)?|sharp(?:er)?"
+    r"|clean(?:er)?|precise(?:ly)?|exact(?:ly)?|accurate(?:ly)?|fuzzy|(?:grow|shrink)(?! it to)|wider|narrower"
+    r"|closer|closely|hug|polish|wobbl\w+|outside|past the object|space around|all around|a (?:bit|little)|slightly)\b"
 )
 
 #: What asks for something else to be left out, or to be taken instead.
@@ -82,6 +82,27 @@ _PARTS = (
 )
 #: What a text calls a part of something.
 PART = re.compile(rf"\b(?:the|its|their|an?) (?P<part>{_PARTS})\b")
+_ALONE = (
+    r"(?:only|just|but|except(?: for)?|isolate|extract|pick out|cut out|show me|give me|get me"
+    r"|want(?: is)?|need|meant|where (?:is|are)|mark|segment|find|keep|leave|interested in|focus on"
+    r"|not the (?:whole|entire) [\w ]+,|(?:restrict|limit|reduce|narrow|shrink|crop|confine|cut)"
+    r"(?: it| this| that| the mask)?(?: down)? to)"
+)
+#: Wants one part of a segment and nothing else of it.
+PART_ALONE = re.compile(
+    rf"\b{_ALONE} (?:only |just )?(?:the|its|their) (?P<part>{_PARTS})\b"
+    rf"|\b(?:the|its|their) (?P<part_of>{_PARTS})(?: of (?:it|the [\w ]+))?,?"
+    r" (?:only|alone|and nothing else|is (?:all|what) i (?:want|need|meant))\b"
+    rf"|^(?:the|its|the [\w ]+['\u2019]s) (?P<bare>{_PARTS})(?: of (?:it|the [\w ]+))?,?"
+    r"(?: please)?[.!]?$"
+)
+#: Says of a part that it is to be in the mask beside the rest, or not to be in it.
+NOT_ALONE = re.compile(
+    r"\b(?:includ\w+|include|add|also|too|as well|missing|forg[eo]t\w*|left (?:out|off)|extend"
+    r"|cover\w*|belongs?|without|exclud\w+|exclude|cut off|complete|(?<!not the )(?:whole|entire)"
+    r"|all of|rest of|more than|more to|not (?:only|just)|you (?:only|just)|(?:that|it) is only"
+    r"|correct|good|right|fine)\b"
+)
 #: Says that all of it is meant, whatever part is spoken of as well.
 WHOLE = re.compile(
     r"\b(?:whole|entire|complete(?:ly)?|full|fully|all|everything that|rest|more)\b"
@@ -234,7 +255,9 @@ PART_OF = re.compile(
 )
 #: The result is several things, and those words say that it is one.
 SEVERAL = re.compile(
-    r"\b(?:split|divide|apart|separate(?! pieces)|each of|you merged|do not belong together"
+    r"\b(?:(?<!do not )split|divide|apart|separate(?! pieces)|each of|you merged|break it up"
+    r"|one (?:mask|segment) (?:for each|per)|(?:each|every) \w+ (?:needs )?its own|do not mix"
+    r"|tell (?:the|them) .*\bfrom|cut between|is another object than|do not belong together"
     r"|not a single|not the same as|more than one|one is .* one is|that is the .* and the"
     r"|(?:two|three|four|five|six|seven|eight|nine|ten|several|different) [a-z]+)\b"
 )

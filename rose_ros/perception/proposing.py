@@ -17,6 +17,7 @@ from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import crop_content, iou_matrix
 from rose_ros.perception.parts import part_meant, shows_part
 from rose_ros.perception.perceiver import Perceiver
+from rose_ros.perception.redrawing import redraw
 from rose_ros.perception.referring import Scene, asks_for_other, asks_to_move
 from rose_ros.perception.refinement import Intent
 from rose_ros.perception.segments import Segment, Status
@@ -51,7 +52,7 @@ class Proposer:
             raise self._pointing_to(tuple(view[i] for i in meant))
         before = mask_of(target, record)
         label = target.label.text
-        found = self._perceiver.refine(record.encoding, before, label, intent.text)
+        found = redraw(self._perceiver, record.encoding, before, label, intent.text)
         if not len(found):
             raise Refusal(Status.NOT_UNDERSTOOD, "the model sees nothing that fits the text")
         if not intent.several:

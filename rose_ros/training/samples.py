@@ -26,9 +26,9 @@ from rose_ros.training.targets import PatchTargets, centre_heat, low_resolution,
 Array = NDArray[Any]
 Sample = dict[str, Array]
 
-#: Instances per pass in training: those of a dense pass, all of which are named, and those of
-#: the other passes. Masks are what costs most, so only the first few of a pass are decoded.
-DENSE_REGIONS, SPARSE_REGIONS = 8, 2
+#: Instances per pass in training: those of a dense pass, all of which are named, of a description
+#: and of a correction. Masks are what costs most, so only the first few of a pass are decoded.
+DENSE_REGIONS, FIND_REGIONS, REFINE_REGIONS = 8, 4, 2
 DECODED = 6
 #: Descriptions per image of which only the objectness is learned: no masks, so they are cheap.
 SEEKS = 2
@@ -37,8 +37,8 @@ NAME_TOKENS = 16
 IGNORED = -100
 #: Share of regions of which only the kind is asked.
 SHAPE_ONLY = 0.5
-#: Share of descriptions that are of a part: no segment of a dense pass is one.
-PART_SHARE = 0.2
+#: Share of descriptions that are of parts: no segment of a dense pass is one.
+PART_SHARE = 0.4
 #: Values of noise kept ready.
 _NOISE = 1 << 20
 
@@ -153,7 +153,7 @@ class Samples(Dataset[Sample]):
 
     def _find(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         text, instances = _described(view, rng)
-        return self._pass("find", find_prompt(text), instances, SPARSE_REGIONS, rng)[0]
+        return self._pass("find", find_prompt(text), instances, FIND_REGIONS, rng)[0]
 
     def _seek(self, view: LabelledView, rng: np.random.Generator) -> Sample:
         """Make targets of objectness alone for some more descriptions."""
@@ -179,7 +179,7 @@ class Samples(Dataset[Sample]):
                 Instance(mask, name)
                 for mask, name in zip(correction.target_masks, correction.target_names, strict=True)
             ]
-        sample, _ = self._pass("refine", refine_prompt(label, text), instances, SPARSE_REGIONS, rng)
+        sample, _ = self._pass("refine", refine_prompt(label, text), instances, REFINE_REGIONS, rng)
         config = self.processor.config
         share = low_resolution(previous, config.mask_size) / np.float32(255)
         shares, logits = previous_inputs(share[None], config.grid)
@@ -275,7 +275,8 @@ def _described(view: LabelledView, rng: np.random.Generator) -> tuple[str, list[
     """Describe something at random and return the instances that are meant."""
     part = describe_part(view, rng) if rng.random() < PART_SHARE else None
     if part is not None:
-        return part.text, [Instance(mask, part.name) for mask in part.masks]
+        named = zip(part.masks, part.names, strict=True)
+        return part.text, [Instance(mask, name) for mask, name in named]
     description = describe(view, rng)
     meant = [one for one in view.visible if one.id in description.ids]
     return description.text, [

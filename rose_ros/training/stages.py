@@ -14,6 +14,7 @@ from rose_ros.model.focal import sample_masks
 from rose_ros.model.modeling import PatchPerception, RoseModel
 from rose_ros.training.losses import mask_loss, naming_loss, objectness_loss, quality_loss
 from rose_ros.training.own_errors import own_corrections
+from rose_ros.training.roughening import roughen
 from rose_ros.training.samples import DECODED, IGNORED
 
 Batch = dict[str, Tensor]
@@ -64,14 +65,14 @@ def learn_points(model: RoseModel, batch: Batch) -> Losses:
 
 
 def learn_shapes(model: RoseModel, batch: Batch) -> Losses:
-    """Teach what shapes are called, under true masks: the focal crops alone, very cheap.
+    """Teach what shapes are called, under nearly true masks: the focal crops alone, very cheap.
 
     The words of a name are read straight off the crop's token with the language model's own
     output layer, in any order; the language model does not run.
     """
     focal = model.region_embedding.focal
     assert focal is not None, "this stage needs a model with a focal part"
-    tokens = focal(batch["pixel_values"], batch["dense_masks"])
+    tokens = focal(batch["pixel_values"], roughen(batch["dense_masks"]))
     labels = batch["dense_labels"]
     words = (labels >= 0) & (labels != model.config.vlm_config.text_config.eos_token_id)
     words = words & batch["dense_valid"].unsqueeze(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rose_ros.data.parts import PartDescription, describe_part
+from rose_ros.data.parts import EVERY_PART, PartDescription, describe_part
 from rose_ros.data.tabletop import render
 from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS, PART_NAMES
 from rose_ros.data.views import MIN_AREA, LabelledView
@@ -25,18 +25,35 @@ def test_a_part_is_where_the_view_has_it(view: LabelledView) -> None:
     there = [one for one in described(view) if len(one.masks)]
     assert there
     for one in there:
-        labels = {view.part_names[i] for i in np.unique(view.parts[one.masks[0]])}
-        assert labels == {one.name}
-        assert len(np.unique(view.ids[one.masks[0]])) == 1
-        assert np.count_nonzero(one.masks) >= MIN_AREA
-        assert one.name in one.text
+        for mask, name in zip(one.masks, one.names, strict=True):
+            assert {view.part_names[i] for i in np.unique(view.parts[mask])} == {name}
+            assert len(np.unique(view.ids[mask])) == 1
+            assert np.count_nonzero(mask) >= MIN_AREA
+        if one.part:
+            assert one.part.rstrip("s") in one.text
+
+
+def test_every_part_means_all_of_them(view: LabelledView) -> None:
+    every = [one for one in described(view) if one.text == EVERY_PART]
+    assert every
+    assert len({len(one.masks) for one in every}) == 1
+    most = max(len(one.masks) for one in described(view) if one.text != EVERY_PART)
+    assert len(every[0].masks) >= most
+
+
+def test_all_parts_of_a_kind_are_of_that_kind(view: LabelledView) -> None:
+    kinds = [one for one in described(view, 200) if one.text.startswith("all ")]
+    assert kinds
+    for one in kinds:
+        assert {name.rstrip("s") for name in one.names} == {one.part.rstrip("s")}
 
 
 def test_some_parts_are_not_there(view: LabelledView) -> None:
     absent = [one for one in described(view) if not len(one.masks)]
-    assert 0.1 < len(absent) / len(described(view)) < 0.6
+    assert 0.05 < len(absent) / len(described(view)) < 0.4
     for one in absent:
-        assert one.name in PART_NAMES
+        assert one.part in PART_NAMES
+        assert one.names == ()
         assert one.masks.shape == (0, *view.shape)
 
 

@@ -39,7 +39,8 @@ class Thing:
 class FakeRuntime(Runtime):
     """Sees connected regions of plain colour exactly; a mask embedding is the mask itself.
 
-    It understands "Segment everything.", "Segment the red mug." and, with a previous mask,
+    It understands "Segment everything.", "Segment every part." (what is pink), "Segment the red
+    mug." and, with a previous mask,
     "include the X", "without the X", "split it" and "not that, X", where X is a colour or a noun.
     Colours in ``blind_to`` are seen only when asked for. ``names`` and ``objectness`` replace
     what it says about a colour; ``answers``, which text it takes another for; ``parts``, what any
@@ -77,6 +78,8 @@ class FakeRuntime(Runtime):
             found = edit(things, previous_mask, self.answers.get(asked, asked))
         elif text == "Segment everything.":
             found = [thing for thing in things if thing.colour not in self.blind_to]
+        elif text == "Segment every part.":
+            found = [thing for thing in things if thing.colour == "pink"]
         else:
             found = [thing for thing in things if says(text, thing.colour)]
         rows = [row for thing in found for row in self._super_patches(thing)]

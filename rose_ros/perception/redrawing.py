@@ -1,0 +1,64 @@
+"""A mask drawn again as a text asks: by the model, in more than one way where that is surer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose_ros.model.prompts import EVERYTHING, REFINE_OUTLINE
+from rose_ros.perception.masks import crop_content, iou_matrix
+from rose_ros.perception.parts import isolate, part_alone
+from rose_ros.perception.perceiver import Perceiver
+from rose_ros.perception.phrasing import OUTLINE
+from rose_ros.perception.sampling import to_odds
+from rose_ros.perception.selection import Detections
+from rose_ros.runtime.base import Encoding
+
+#: Masks of one thing, of which one has a bad outline, overlap by this much.
+_SAME_IOU = 0.3
+
+
+def redraw(
+    perceiver: Perceiver, encoding: Encoding, before: NDArray[np.bool_], label: str, text: str
+) -> Detections:
+    """Correct a mask, bool (height, width), called ``label`` as ``text`` says; as ``refine`` does.
+
+    A text that wants one part alone is answered with the part that the model sees there when it
+    looks for parts; one about the outline, with the mean of what it draws there.
+    """
+    part = part_alone(text)
+    if part:
+        found = isolate(perceiver, encoding, before, part)
+        if len(found):
+            return found
+    found = perceiver.refine(encoding, before, label, text)
+    if part or not OUTLINE.search(text.lower()):
+        return found
+    plainly = perceiver.refine(encoding, before, label, REFINE_OUTLINE)
+    least = perceiver.options.objectness_threshold
+    anew = perceiver.detect(encoding, EVERYTHING, least, near=before)
+    return _agreed(before, (found, plainly, anew), encoding.content)
+
+
+def _agreed(
+    before: NDArray[np.bool_], opinions: Sequence[Detections], content: tuple[float, float]
+) -> Detections:
+    """Return one mask, the mean of what several passes draw where a mask (height, width) was.
+
+    Of each pass the mask counts that is most like ``before``, if it can be the same thing: an
+    outline that is wrong is not far away. Empty when no pass has one.
+    """
+    chosen: list[Detections] = []
+    for found in opinions:
+        masks = crop_content(found.logits, content) > 0
+        old = to_odds(before, *masks.shape[1:]) >= 0
+        overlap = iou_matrix(old[None], masks)[0]
+        if len(found) and overlap.max() >= _SAME_IOU:
+            chosen.append(found.take(np.array([overlap.argmax()])))
+    if not chosen:
+        return opinions[0].take(np.arange(0))
+    logits = np.mean([found.logits for found in chosen], axis=0, dtype=np.float32)
+    return replace(chosen[0], logits=logits)
