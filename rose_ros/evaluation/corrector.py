@@ -105,7 +105,7 @@ def _corrected(
     found = found.take(np.arange(1))
     same = is_same_thing(before, perceiver.masks(encoding, found)[0])
     part = part_meant(intent.text) if same else ""
-    if part and not shows_part(perceiver, encoding, before, found, part):
+    if part and not shows_part(perceiver, encoding, before, found, correction.label, part):
         return found.take(np.arange(0))
     if same and not asks_for_other(intent.text):
         return perceiver.with_names(encoding, found)

@@ -44,6 +44,7 @@ class PointPerceiver(Perceiver):
         prompt: str,
         threshold: float,
         previous_mask: NDArray[np.bool_] | None = None,
+        near: NDArray[np.bool_] | None = None,
     ) -> Detections:
         """Return the distinct masks of all points; the predicted quality is their objectness."""
         found = self.distinct(encoding, self._points)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 #: Pixels a side of the crops: of the one that a mask is corrected in, of the one that is named.
-SHARPEN_SIDE, FOCAL_SIDE = 48, 40
+SHARPEN_SIDE, FOCAL_SIDE = 48, 48
 #: Half sides of the crops, in half sides of ``windows``; and the least, in sides of the image.
 SHARPEN_MARGIN, FOCAL_MARGIN, LEAST_HALF = 1.4, 1.15, 0.05
 #: How often each mask is corrected: the first time its window is still that of the coarse mask.
@@ -98,14 +98,15 @@ class FocalEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            _block(3, 24, 2),
-            _block(24, 48, 2),
-            _block(48, 48, 1),
-            _block(48, 96, 2),
-            _block(96, 96, 1),
+            _block(3, 32, 2),
+            _block(32, 64, 2),
+            _block(64, 64, 1),
+            _block(64, 128, 2),
+            _block(128, 128, 1),
+            _block(128, 128, 2),
             nn.Flatten(),
         )
-        self.out = nn.Linear(96 * (FOCAL_SIDE // 8) ** 2, width)
+        self.out = nn.Linear(128 * (FOCAL_SIDE // 16) ** 2, width)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
         """(batch, 3, height, width) and masks (batch, n, any, any) in [0, 1] -> (batch, n, width).

@@ -54,7 +54,8 @@ class RegionEmbedding(nn.Module):
 
     Averages alone lose the shape, which is what most nouns are about; so the region's window is
     read too: SAM's features on a small grid, as in GPT4RoI (arXiv 2307.03601), the outline of the
-    mask itself, as in Osprey (arXiv 2312.10032), and, where the model has one, a focal crop.
+    mask itself, as in Osprey (arXiv 2312.10032), with its size and place, and, where the model has
+    one, a focal crop.
     """
 
     def __init__(self, width: int, prompt_width: int, evidence: str, *, focal: bool) -> None:
@@ -64,7 +65,7 @@ class RegionEmbedding(nn.Module):
         self.hidden = nn.Linear(2 * width + prompt_width, width)
         self.window_norm = nn.LayerNorm(prompt_width * WINDOW**2)
         self.window = nn.Linear(prompt_width * WINDOW**2, width)
-        self.outline = nn.Linear(OUTLINE**2 + 1, width)
+        self.outline = nn.Linear(OUTLINE**2 + 3, width)
         self.focal = FocalEncoder(width) if focal else None
         self.activation = nn.GELU()
         self.out = nn.Linear(width, width)
@@ -105,7 +106,7 @@ class RegionEmbedding(nn.Module):
         centres, extent = windows(masks)
         window = sample_image(embedding, window_grid(centres, extent, WINDOW)).flatten(2)
         seen = sample_masks(masks, window_grid(centres, extent, OUTLINE), "zeros").flatten(2)
-        outline = torch.cat([seen, extent.log()], dim=-1)
+        outline = torch.cat([seen, extent.log(), centres], dim=-1)
         if self.evidence == "category":
             pooled, sam = torch.zeros_like(pooled), torch.zeros_like(sam)
             window, outline = torch.zeros_like(window), torch.zeros_like(outline)

@@ -178,9 +178,7 @@ class FrameFollower:
         size = self._encoding.height, self._encoding.width
         content = self._encoding.content
         before = resize_logits(seen.logits[None], content, *size)[0] > 0
-        found = redraw(
-            self._perceiver, self._encoding, before, correction.label, correction.text
-        )
+        found = redraw(self._perceiver, self._encoding, before, correction.label, correction.text)
         if not len(found):
             return
         if correction.several and len(found) > 1:

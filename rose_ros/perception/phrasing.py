@@ -49,8 +49,9 @@ ID_PREFIX = re.compile(rf"^{_IDS}\s*[:,]\s*(?=\S)", re.IGNORECASE)
 OUTLINE = re.compile(
     r"\b(?:edges?|outlines?|contours?|borders?|boundar(?:y|ies)|margins?|rims?|silhouette"
     r"|tight(?:er|en|ly)?|loose(?:r|n)?|rough|jagged|blocky|smooth(?:er)?|sharp(?:er)?"
-    r"|clean(?:er)?|precise(?:ly)?|exact(?:ly)?|accurate(?:ly)?|fuzzy|(?:grow|shrink)(?! it to)|wider|narrower"
-    r"|closer|closely|hug|polish|wobbl\w+|outside|past the object|space around|all around|a (?:bit|little)|slightly)\b"
+    r"|clean(?:er)?|precise(?:ly)?|exact(?:ly)?|accurate(?:ly)?|fuzzy|(?:grow|shrink)(?! it to)"
+    r"|wider|narrower|closer|closely|hug|polish|wobbl\w+|the outside|past the object|space around"
+    r"|all around|a (?:bit|little)|slightly)\b"
 )
 
 #: What asks for something else to be left out, or to be taken instead.

@@ -65,7 +65,7 @@ class Proposer:
         if not is_same_thing(before, masks[best]):
             return self._other_thing(target, record, view, scene(), found, intent.text)
         part = "" if len(found) > 1 else part_meant(intent.text)
-        if part and not shows_part(self._perceiver, record.encoding, before, found, part):
+        if part and not shows_part(self._perceiver, record.encoding, before, found, label, part):
             raise Refusal(Status.NO_TARGET, f"no {part!r} is seen in or beside this segment")
         if asks_for_other(intent.text):
             missing = scene().missing(intent.text, label)

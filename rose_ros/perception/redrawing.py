@@ -26,16 +26,13 @@ def redraw(
 ) -> Detections:
     """Correct a mask, bool (height, width), called ``label`` as ``text`` says; as ``refine`` does.
 
-    A text that wants one part alone is answered with the part that the model sees there when it
-    looks for parts; one about the outline, with the mean of what it draws there.
+    A text that wants one part alone is answered with the part that the model sees there, asked in
+    several ways; one about the outline, with the mean of what it draws there.
     """
-    part = part_alone(text)
-    if part:
-        found = isolate(perceiver, encoding, before, part)
-        if len(found):
-            return found
+    if part_alone(text):
+        return isolate(perceiver, encoding, before, label, text)
     found = perceiver.refine(encoding, before, label, text)
-    if part or not OUTLINE.search(text.lower()):
+    if not OUTLINE.search(text.lower()):
         return found
     plainly = perceiver.refine(encoding, before, label, REFINE_OUTLINE)
     least = perceiver.options.objectness_threshold
@@ -60,5 +57,5 @@ def _agreed(
             chosen.append(found.take(np.array([overlap.argmax()])))
     if not chosen:
         return opinions[0].take(np.arange(0))
-    logits = np.mean([found.logits for found in chosen], axis=0, dtype=np.float32)
+    logits = np.stack([found.logits for found in chosen]).mean(axis=0)
     return replace(chosen[0], logits=logits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,17 @@ class Detections:
             self.embeddings[index],
             names,
         )
+
+
+def joined(passes: Sequence[Detections]) -> Detections:
+    """Put the detections of several passes of one image into one, without names."""
+    some = [found for found in passes if len(found)] or list(passes[:1])
+    return Detections(
+        np.concatenate([found.objectness for found in some]),
+        np.concatenate([found.quality for found in some]),
+        np.concatenate([found.logits for found in some]),
+        np.concatenate([found.embeddings for found in some]),
+    )
 
 
 def pick_candidates(

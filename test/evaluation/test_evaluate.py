@@ -53,7 +53,7 @@ class KnowingRuntime(ScriptedRuntime):
 
     def called(self, seen: Scene, thing: int) -> RegionName:
         names = {obj.id: obj.name for obj in seen.objects}
-        return RegionName(self.rename(names[thing]), 0.9)
+        return RegionName(self.rename(names.get(thing, "")), 0.9)
 
 
 def nothing(text: str) -> tuple[int, ...]:
@@ -152,7 +152,8 @@ def test_refine_reports_every_kind(knowing: KnowingRuntime) -> None:
         ]
     # A model that never finds anything leaves every mask as it was; names tell what else is meant.
     assert result["wrong_object"]["iou_after"] > result["wrong_object"]["iou_before"]
-    for kind in set(LEARNED) - {"missed", "wrong_object"}:
+    assert result["edge"]["iou_after"] > result["edge"]["iou_before"]  # what it sees anew counts
+    for kind in set(LEARNED) - {"missed", "wrong_object", "edge"}:
         if result[kind]["n"]:
             assert result[kind]["iou_after"] == pytest.approx(result[kind]["iou_before"])
             assert result[kind]["harm_rate"] == 0.0

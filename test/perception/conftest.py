@@ -50,6 +50,7 @@ class FakeRuntime(Runtime):
     kind = "fake"
     model_name = "fake"
     device = "cpu"
+    mask_side = SIDE
 
     def __init__(self) -> None:
         self.blind_to: set[str] = set()

@@ -1,4 +1,4 @@
-"""Where a text says plainly what kind of change it wants, the model is asked in more than one way."""
+"""Where a text says plainly what kind of change it wants, the model is asked in several ways."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_a_bad_outline_becomes_what_is_drawn_anew_when_the_text_says_nothing(
     assert iou(mask, filled(MUG)) > 0.95
 
 
-def test_an_answer_that_is_another_thing_does_not_move_an_outline(
-    runtime: Any, paint: Any
-) -> None:
+def test_an_answer_that_is_another_thing_does_not_move_an_outline(runtime: Any, paint: Any) -> None:
     runtime.answers = {"a smoother outline": "not that, the blue box"}
     (mask,) = redrawn(runtime, paint(MUG, BOX), filled(MUG), "a smoother outline")
     assert iou(mask, filled(MUG)) > 0.95
