@@ -42,7 +42,7 @@ class SessionOptions:
 
     history_frames, history_seconds: frames per camera that planners may still ask about.
     max_mask_corrections: mask corrections, the newest, that are applied anew to each frame; each
-    costs a pass of the model.
+    costs a pass of the model, one of an outline three and one of a part alone four.
     """
 
     perceiver: PerceiverOptions = field(default_factory=PerceiverOptions)
