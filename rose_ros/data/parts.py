@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rose_ros.data.referring import unique_phrase
 from rose_ros.data.speaker import SceneSpeaker
 from rose_ros.data.tabletop.vocabulary import PART_NAMES
-from rose_ros.data.views import LabelledView
+from rose_ros.data.views import MIN_AREA, LabelledView
 from rose_ros.data.words import pick, plural
 
 #: What asks for all parts of everything in view.
@@ -50,11 +50,7 @@ def describe_part(
 def _every_part(speaker: SceneSpeaker) -> PartDescription | None:
     """Return all parts in view, or at times all of one kind: "all handles"."""
     view = speaker.view
-    found = [
-        (view.part_mask(obj.id, part), part)
-        for obj in view.things()
-        for part in speaker.speakable_parts(obj, 0.85)
-    ]
+    found = [(view.part_mask(obj.id, part), part) for obj, part in speaker.parts(MIN_AREA)]
     if not found:
         return None
     text, part = EVERY_PART, ""

@@ -64,13 +64,17 @@ class SceneSpeaker:
             if MIN_AREA <= size <= largest * area and size >= 0.03 * area
         ]
 
-    def object_with_part(self) -> tuple[NamedObject, str] | None:
-        """Return a random object and one of its parts that can be spoken of."""
-        found = [
+    def parts(self, min_area: int) -> list[tuple[NamedObject, str]]:
+        """Return the parts in view that can be spoken of, of things of at least ``min_area``."""
+        return [
             (obj, part)
-            for obj in self.view.things(MIN_EDITED)
+            for obj in self.view.things(min_area)
             for part in self.speakable_parts(obj, 0.85)
         ]
+
+    def object_with_part(self) -> tuple[NamedObject, str] | None:
+        """Return a random object and one of its parts that can be spoken of."""
+        found = self.parts(MIN_EDITED)
         return pick(self.rng, found) if found else None
 
     def may_say(self, colour: str, noun: str) -> bool:

@@ -9,6 +9,8 @@ from rose_ros.data.parts import EVERY_PART, PartDescription, describe_part
 from rose_ros.data.tabletop import render
 from rose_ros.data.tabletop.vocabulary import NOVEL_PAIRS, PART_NAMES
 from rose_ros.data.views import MIN_AREA, LabelledView
+from rose_ros.model import prompts
+from rose_ros.model.prompts import find_prompt
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,10 @@ def test_every_part_means_all_of_them(view: LabelledView) -> None:
     assert len({len(one.masks) for one in every}) == 1
     most = max(len(one.masks) for one in described(view) if one.text != EVERY_PART)
     assert len(every[0].masks) >= most
+
+
+def test_what_training_asks_is_what_perception_asks() -> None:
+    assert find_prompt(EVERY_PART) == prompts.EVERY_PART
 
 
 def test_all_parts_of_a_kind_are_of_that_kind(view: LabelledView) -> None:

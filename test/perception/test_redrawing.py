@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rose_ros.data.damage import iou
 from rose_ros.data.phrases import HELD_OUT, TRAINING
 from rose_ros.perception.parts import part_alone
 from rose_ros.perception.perceiver import Perceiver
@@ -22,10 +23,6 @@ def filled(*shapes: tuple[str, int, int, int, int]) -> NDArray[np.bool_]:
     for _, x, y, width, height in shapes:
         mask[y : y + height, x : x + width] = True
     return mask
-
-
-def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    return np.count_nonzero(first & second) / np.count_nonzero(first | second)
 
 
 def redrawn(runtime: Any, image: Any, before: NDArray[np.bool_], text: str) -> NDArray[np.bool_]:
