@@ -15,6 +15,7 @@ from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.phrasing import OUTLINE
 from rose_ros.perception.sampling import to_odds
 from rose_ros.perception.selection import Detections
+from rose_ros.perception.zooming import zoom
 from rose_ros.runtime.base import Encoding
 
 #: Masks of one thing, of which one has a bad outline, overlap by this much.
@@ -27,17 +28,27 @@ def redraw(
     """Correct a mask, bool (height, width), called ``label`` as ``text`` says; as ``refine`` does.
 
     A text that wants one part alone is answered with the part that the model sees there, asked in
-    several ways; one about the outline, with the mean of what it draws there.
+    several ways; one about the outline, with the mean of what it draws there in a close-up.
     """
     if part_alone(text):
         return isolate(perceiver, encoding, before, label, text)
-    found = perceiver.refine(encoding, before, label, text)
-    if not OUTLINE.search(text.lower()):
-        return found
-    plainly = perceiver.refine(encoding, before, label, REFINE_OUTLINE)
+    if OUTLINE.search(text.lower()):
+        close = zoom(perceiver, encoding, before)
+        return close.paste(_outline(perceiver, close.encoding, close.mask, label, text))
+    return perceiver.refine(encoding, before, label, text)
+
+
+def _outline(
+    perceiver: Perceiver, encoding: Encoding, before: NDArray[np.bool_], label: str, text: str
+) -> Detections:
+    """Draw a mask (height, width) as the text says, as plainly said, and anew; return the mean."""
     least = perceiver.options.objectness_threshold
-    anew = perceiver.detect(encoding, EVERYTHING, least, near=before)
-    return _agreed(before, (found, plainly, anew), encoding.content)
+    opinions = (
+        perceiver.refine(encoding, before, label, text),
+        perceiver.refine(encoding, before, label, REFINE_OUTLINE),
+        perceiver.detect(encoding, EVERYTHING, least, near=before),
+    )
+    return _agreed(before, opinions, encoding.content)
 
 
 def _agreed(

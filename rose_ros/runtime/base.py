@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.model.processing import RoseProcessor
 from rose_ros.runtime.calibration import Calibration, read_calibration
+
+#: The longer side of an image that is kept with its encoding, in pixels: as much as is seen of it
+#: in a close-up.
+KEPT_SIDE = 640
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -24,13 +29,15 @@ class Encoding:
 
     ``content`` is the share (x, y) of the model's square input that the image fills, in (0, 1]:
     (1, 1) when the image is stretched to the square, less on one axis when it is padded at the
-    bottom or right. ``features`` belongs to the runtime; nobody else looks inside.
+    bottom or right. ``features`` belongs to the runtime; nobody else looks inside. ``image`` is
+    what was encoded, uint8 (rows, columns, 3), made smaller if it was larger than ``KEPT_SIDE``.
     """
 
     height: int
     width: int
     content: tuple[float, float]
     features: Any
+    image: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,16 @@ def compose(answer: RegionName, kind: RegionName) -> RegionName:
     if len(words) < 2 or not noun:
         return answer
     return RegionName(" ".join([*words[:-1], *noun]), answer.score * kind.score)
+
+
+def keep(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Copy an image (height, width, 3), at most ``KEPT_SIDE`` a side."""
+    height, width = image.shape[:2]
+    scale = KEPT_SIDE / max(height, width)
+    if scale >= 1:
+        return image.copy()
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 #: A question about regions, an answer and whether it must end there, to its probability (n,).
@@ -242,7 +259,8 @@ class CheckpointRuntime(Runtime):
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         features = self._encode(*self._processor.pixel_values(image))
         height, width = image.shape[:2]
-        return Encoding(height, width, self._processor.content(height, width), features)
+        content = self._processor.content(height, width)
+        return Encoding(height, width, content, features, keep(image))
 
     def name(
         self,

@@ -21,7 +21,7 @@ class SlowRuntime(Runtime):
     kind, model_name, device = "fake", "slow", "cpu"
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        return Encoding(*image.shape[:2], (1.0, 1.0), image)
+        return Encoding(*image.shape[:2], (1.0, 1.0), image, image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None

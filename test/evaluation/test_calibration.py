@@ -50,7 +50,8 @@ class ScriptedRuntime(Runtime):
     kind, model_name, device = "test", "scripted", "cpu"
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        return Encoding(*image.shape[:2], (1.0, 1.0), image[CELL // 2 :: CELL, CELL // 2 :: CELL])
+        looks = image[CELL // 2 :: CELL, CELL // 2 :: CELL]
+        return Encoding(*image.shape[:2], (1.0, 1.0), looks, image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None

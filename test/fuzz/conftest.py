@@ -45,7 +45,7 @@ class WildRuntime(Runtime):
         height, width = image.shape[:2]
         longest = max(height, width)
         content = width / longest, height / longest
-        return Encoding(height, width, content, int(image.mean()))
+        return Encoding(height, width, content, int(image.mean()), image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None

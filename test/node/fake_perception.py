@@ -22,7 +22,14 @@ from rose_ros.errors import ModelError
 from rose_ros.model.prompts import EVERYTHING
 from rose_ros.node.perception_node import PerceptionNode
 from rose_ros.node.running import run
-from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
+from rose_ros.runtime.base import (
+    Candidates,
+    DecodedMasks,
+    Encoding,
+    RegionName,
+    Runtime,
+    keep,
+)
 
 SIDE = 64
 COLOURS = {
@@ -73,7 +80,7 @@ class FakeRuntime(Runtime):
         things = np.zeros((SIDE, SIDE), int)
         for index, colour in enumerate(COLOURS.values()):
             things[np.abs(small - colour).max(axis=2) < 60] = index + 1
-        return Encoding(image.shape[0], image.shape[1], (1.0, 1.0), things)
+        return Encoding(*image.shape[:2], (1.0, 1.0), things, keep(image))
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: NDArray[np.bool_] | None = None

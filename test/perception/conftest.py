@@ -67,7 +67,8 @@ class FakeRuntime(Runtime):
             things += [Thing(colour, labels == i) for i in range(1, count)]
         height, width = image.shape[:2]
         longest = max(height, width)
-        return Encoding(height, width, (width / longest, height / longest), tuple(things))
+        content = width / longest, height / longest
+        return Encoding(height, width, content, tuple(things), image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: Mask | None = None

@@ -81,7 +81,7 @@ class Redraws(Runtime):
         self.mask = mask
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        return Encoding(*image.shape[:2], CONTENT, None)
+        return Encoding(*image.shape[:2], CONTENT, None, image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: Mask | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -270,9 +271,7 @@ def test_a_segment_of_two_parts_splits_and_stays_split(robot: Robot, runtime: An
         if len(reds) == 2:
             joined = type(reds[0])("red", reds[0].mask | reds[1].mask)
             others = tuple(t for t in encoding.features if t.colour != "red")
-            return type(encoding)(
-                encoding.height, encoding.width, encoding.content, (joined, *others)
-            )
+            return replace(encoding, features=(joined, *others))
         return encoding
 
     runtime.encode = encode

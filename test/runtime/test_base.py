@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 def asked(runtime: CheckpointRuntime, count: int, name: str) -> list[float]:
     logits, embeddings = np.zeros((count, 4, 4), np.float32), np.zeros((count, 2), np.float32)
-    encoding = Encoding(4, 4, (1.0, 1.0), None)
+    encoding = Encoding(4, 4, (1.0, 1.0), None, np.zeros((4, 4, 3), np.uint8))
     return [float(one) for one in runtime.likelihood(encoding, logits, embeddings, name)]
 
 
@@ -80,7 +80,7 @@ def test_names_are_put_together_where_shapes_are_asked_for(
     folder: Path, by_shape: bool, name: str
 ) -> None:
     runtime = Scripted(folder, by_shape=by_shape)
-    encoding = Encoding(4, 4, (1.0, 1.0), None)
+    encoding = Encoding(4, 4, (1.0, 1.0), None, np.zeros((4, 4, 3), np.uint8))
     found = runtime.name(encoding, np.zeros((2, 4, 4), np.float32), np.zeros((2, 2), np.float32))
     assert [one.text for one in found] == [name] * 2
     assert runtime.name(encoding, np.zeros((0, 4, 4), np.float32), np.zeros((0, 2))) == []

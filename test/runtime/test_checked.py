@@ -12,7 +12,7 @@ from rose_ros.errors import ModelError
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
 from rose_ros.runtime.checked import CheckedRuntime
 
-ENCODING = Encoding(4, 4, (1.0, 1.0), None)
+ENCODING = Encoding(4, 4, (1.0, 1.0), None, np.zeros((4, 4, 3), np.uint8))
 
 
 class Given(Runtime):

@@ -50,7 +50,7 @@ class ScriptedRuntime(Runtime):
         return 0.9
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
-        return Encoding(*image.shape[:2], (1.0, 1.0), self.look(image))
+        return Encoding(*image.shape[:2], (1.0, 1.0), self.look(image), image)
 
     def perceive(
         self, encoding: Encoding, text: str, previous_mask: Mask | None = None
