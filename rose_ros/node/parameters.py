@@ -34,6 +34,7 @@ PERCEIVER = (
     "duplicate_iou",
     "min_share",
     "max_segments",
+    "close_ups",
 )
 TRACKER = (
     "min_iou",
@@ -290,6 +291,13 @@ SPECS: tuple[Spec, ...] = (
     _option("duplicate_iou", "Of masks that overlap by more than this IoU the best is kept.", 0, 1),
     _option("min_share", "Smallest segment, as a share of the image's area.", 0, 1),
     _option("max_segments", "Segments per frame at most.", 1, 1024),
+    _option(
+        "close_ups",
+        "Things with unsure names that are looked at again in a close-up, per frame at most; each "
+        "takes about as long as a frame.",
+        0,
+        64,
+    ),
     _option("tracking.min_iou", "Masks that overlap this much may be one object.", 0, 1),
     _option("tracking.max_missed_seconds", "How long an object may be out of sight.", 0, 3600),
     _option("tracking.forget_seconds", "The same, however slow the frames are.", 0, 3600),

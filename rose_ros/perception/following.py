@@ -42,7 +42,7 @@ class SessionOptions:
 
     history_frames, history_seconds: frames per camera that planners may still ask about.
     max_mask_corrections: mask corrections, the newest, that are applied anew to each frame; each
-    costs a pass of the model, one of an outline three and one of a part alone four.
+    costs a pass of the model, one of a part alone four, one of an outline three in a close-up.
     """
 
     perceiver: PerceiverOptions = field(default_factory=PerceiverOptions)
@@ -128,7 +128,7 @@ class FrameFollower:
     def _names(self, found: Detections, asked: Sequence[int]) -> dict[int, RegionName]:
         """Ask for the names of some detections, by index, as one batch."""
         index = np.array(asked, np.int64)
-        named = self._perceiver.with_names(self._encoding, found.take(index))
+        named = self._perceiver.with_sure_names(self._encoding, found.take(index))
         return dict(zip(asked, named.names, strict=True))
 
     def _take(

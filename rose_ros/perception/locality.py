@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rose_ros.perception.masks import bounding_box, content_cells
+from rose_ros.perception.masks import bounding_box, content_cells, crop_content, iou_matrix
 from rose_ros.perception.sampling import to_odds
 
 #: Masks that share less of the smaller one's area are two things.
 SHARED_AREA = 0.3
+#: Masks of one thing, of which one has a bad outline, overlap by this much.
+_ALIKE_IOU = 0.3
 #: How far from a mask's box the centre of its super-patch may be, in sides of the model's square.
 _BESIDE = 0.05
 #: How far a change must reach from where nothing changes to be one, in sides of the model's
@@ -23,6 +25,21 @@ def is_same_thing(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bool:
     shared = int(np.count_nonzero(before & after))
     smaller = min(int(np.count_nonzero(before)), int(np.count_nonzero(after)))
     return shared >= SHARED_AREA * max(1, smaller)
+
+
+def most_alike(
+    mask: NDArray[np.bool_], logits: NDArray[np.float32], content: tuple[float, float]
+) -> int | None:
+    """Return which of some masks, logits (n, side, side), a mask (height, width) is most like.
+
+    None when it can be none of them.
+    """
+    if not len(logits):
+        return None
+    masks = crop_content(logits, content) > 0
+    overlap = iou_matrix(to_odds(mask, *masks.shape[1:])[None] >= 0, masks)[0]
+    best = int(overlap.argmax())
+    return best if overlap[best] >= _ALIKE_IOU else None
 
 
 def keep_outline(

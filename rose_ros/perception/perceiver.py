@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rose_ros.errors import ImageError
 from rose_ros.model.prompts import EVERYTHING, find_prompt, refine_prompt
-from rose_ros.perception.locality import beside, keep_outline
+from rose_ros.perception.locality import beside, keep_outline, most_alike
 from rose_ros.perception.masks import Shape, exclusive_shapes, resize_logits
 from rose_ros.perception.phrasing import OUTLINE
 from rose_ros.perception.segments import (
@@ -30,9 +30,13 @@ from rose_ros.perception.selection import (
     keep_promising,
     pick_candidates,
 )
+from rose_ros.perception.zooming import zoom
 from rose_ros.runtime.base import Candidates, DecodedMasks, Encoding, RegionName, Runtime
 from rose_ros.runtime.calibration import Calibration
 
+#: From this score on, the model's own, a name is sure; and the side of the close-up that others
+#: are looked for in, at least, in sides of the image.
+_SURE, _WINDOW = 0.9, 0.6
 #: Bytes of a published name.
 MAX_NAME_BYTES = 128
 
@@ -83,7 +87,7 @@ class Perceiver:
         """Run a dense pass: distinct, non-overlapping, named detections."""
         least = self.options.objectness_threshold if threshold is None else threshold
         found = self.detect(encoding, self.options.text or EVERYTHING, least)
-        return self.with_names(encoding, found)
+        return self.with_sure_names(encoding, found)
 
     def find(self, encoding: Encoding, description: str) -> Detections:
         """Look for what a description fits, e.g. "the red mug"; named detections."""
@@ -159,10 +163,48 @@ class Perceiver:
         """Return the detections with names, all asked for as one batch, and calibrated scores."""
         if not len(detections):
             return detections
+        return self._calibrated(replace(detections, names=self._names(encoding, detections)))
+
+    def with_sure_names(self, encoding: Encoding, detections: Detections) -> Detections:
+        """Return things that a dense pass found, with names as ``with_names`` gives them.
+
+        The least sure of them, ``close_ups`` at most, are looked at again in a close-up; where that
+        gives a surer name, it also gives the mask.
+        """
+        if not len(detections):
+            return detections
+        names, logits = list(self._names(encoding, detections)), detections.logits.copy()
+        unsure = [i for i, name in enumerate(names) if name.score < _SURE]
+        unsure.sort(key=lambda i: names[i].score)
+        for i in unsure[: self.options.close_ups]:
+            again = self._look_closer(encoding, detections.take(np.array([i])))
+            if again is not None and again.names[0].score > names[i].score:
+                names[i], logits[i] = again.names[0], again.logits[0]
+        return self._calibrated(replace(detections, names=tuple(names), logits=logits))
+
+    def _look_closer(self, encoding: Encoding, thing: Detections) -> Detections | None:
+        """Return one thing as a close-up shows it; None where that shows nothing better."""
+        mask = self.masks(encoding, thing)[0]
+        close = zoom(self.encode, encoding, mask, _WINDOW)
+        if close.encoding is encoding:
+            return None
+        prompt, least = self.options.text or EVERYTHING, self.options.objectness_threshold
+        found = self.detect(close.encoding, prompt, least, near=close.mask)
+        same = most_alike(close.mask, found.logits, close.encoding.content)
+        if same is None:
+            return None
+        found = found.take(np.array([same]))
+        return close.paste(replace(found, names=self._names(close.encoding, found)))
+
+    def _names(self, encoding: Encoding, detections: Detections) -> tuple[RegionName, ...]:
+        """Return the names of detections with the model's own scores."""
         with self._inference():
             names = self.runtime.name(encoding, detections.logits, detections.embeddings)
-        calibrated = (RegionName(n.text, self.calibration.name(n.score)) for n in names)
-        return replace(detections, names=tuple(calibrated))
+        return tuple(names)
+
+    def _calibrated(self, named: Detections) -> Detections:
+        calibrated = (RegionName(n.text, self.calibration.name(n.score)) for n in named.names)
+        return replace(named, names=tuple(calibrated))
 
     def score(self, objectness: float) -> float:
         """Return the calibrated probability that a detection is one thing, in [0, 1]."""

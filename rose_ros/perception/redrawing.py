@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.model.prompts import EVERYTHING, REFINE_OUTLINE
-from rose_ros.perception.masks import crop_content, iou_matrix
+from rose_ros.perception.locality import most_alike
 from rose_ros.perception.parts import isolate, part_alone
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.phrasing import OUTLINE
-from rose_ros.perception.sampling import to_odds
 from rose_ros.perception.selection import Detections
 from rose_ros.perception.zooming import zoom
 from rose_ros.runtime.base import Encoding
 
-#: Masks of one thing, of which one has a bad outline, overlap by this much.
-_SAME_IOU = 0.3
+#: Side of the close-up that an outline is drawn in, at least, in sides of the image.
+_WINDOW = 0.4
 
 
 def redraw(
@@ -33,7 +32,7 @@ def redraw(
     if part_alone(text):
         return isolate(perceiver, encoding, before, label, text)
     if OUTLINE.search(text.lower()):
-        close = zoom(perceiver, encoding, before)
+        close = zoom(perceiver.encode, encoding, before, _WINDOW)
         return close.paste(_outline(perceiver, close.encoding, close.mask, label, text))
     return perceiver.refine(encoding, before, label, text)
 
@@ -61,11 +60,9 @@ def _agreed(
     """
     chosen: list[Detections] = []
     for found in opinions:
-        masks = crop_content(found.logits, content) > 0
-        old = to_odds(before, *masks.shape[1:]) >= 0
-        overlap = iou_matrix(old[None], masks)[0]
-        if len(found) and overlap.max() >= _SAME_IOU:
-            chosen.append(found.take(np.array([overlap.argmax()])))
+        best = most_alike(before, found.logits, content)
+        if best is not None:
+            chosen.append(found.take(np.array([best])))
     if not chosen:
         return opinions[0].take(np.arange(0))
     logits = np.stack([found.logits for found in chosen]).mean(axis=0)

@@ -30,6 +30,8 @@ class PerceiverOptions:
     kept_share: a segment that keeps less of its mask [0, 1] when others claim their pixels is a
     fragment. max_candidates: masks decoded per pass. max_segments: segments per frame.
     min_share: least area as a share of the image; the default is 60 px of 256 x 256.
+    close_ups: things of a frame with unsure names that are looked at again in a close-up, at most;
+    each costs about a pass over an image.
     """
 
     text: str = ""
@@ -42,6 +44,7 @@ class PerceiverOptions:
     kept_share: float = 0.5
     max_candidates: int = 48
     max_segments: int = 64
+    close_ups: int = 4
     min_share: float = 60 / 256**2
 
     def __post_init__(self) -> None:
@@ -59,6 +62,7 @@ class PerceiverOptions:
         _check_range("neighbour_cosine", self.neighbour_cosine, -1.0, 1.0)
         _check_range("max_candidates", self.max_candidates, 1, 1024)
         _check_range("max_segments", self.max_segments, 1, 1024)
+        _check_range("close_ups", self.close_ups, 0, 64)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -9,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose_ros.perception.masks import bounding_box, content_cells, crop_content
-from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.sampling import Box
 from rose_ros.perception.selection import Detections
 from rose_ros.runtime.base import Encoding
 
-#: Least side of a window, and its side for each side of the box in it, in sides of the image.
-_LEAST, _AROUND = 0.4, 1.35
+#: Side of a window for each side of the box in it.
+_AROUND = 1.35
 #: A window this large shows nothing better.
 _WHOLE = 0.9
 #: Samples a side of each cell that is pasted; and what is outside a window, in logits.
@@ -65,14 +65,19 @@ class CloseUp:
         return replace(found, logits=logits)
 
 
-def zoom(perceiver: Perceiver, encoding: Encoding, mask: NDArray[np.bool_]) -> CloseUp:
+def zoom(
+    encode: Callable[[NDArray[np.uint8]], Encoding],
+    encoding: Encoding,
+    mask: NDArray[np.bool_],
+    least: float,
+) -> CloseUp:
     """Look at the image around a mask, bool (height, width), as at an image of its own.
 
-    What fills the image is left as it is.
+    least: side of the window at least, in sides of the image. What fills the image stays as it is.
     """
     height, width = mask.shape
     x0, y0, x1, y1 = bounding_box(mask)
-    share = max(_LEAST, _AROUND * max((x1 - x0) / width, (y1 - y0) / height))
+    share = max(least, _AROUND * max((x1 - x0) / width, (y1 - y0) / height))
     if share > _WHOLE:
         return CloseUp(encoding, mask, encoding, (0, 0, width, height))
     (left, right), (top, bottom) = _around(x0, x1, share, width), _around(y0, y1, share, height)
@@ -80,7 +85,7 @@ def zoom(perceiver: Perceiver, encoding: Encoding, mask: NDArray[np.bool_]) -> C
     scale = encoding.image.shape[1] / width, encoding.image.shape[0] / height
     columns = slice(round(left * scale[0]), round(right * scale[0]))
     rows = slice(round(top * scale[1]), round(bottom * scale[1]))
-    close = perceiver.encode(np.ascontiguousarray(encoding.image[rows, columns]))
+    close = encode(np.ascontiguousarray(encoding.image[rows, columns]))
     inside = mask[top:bottom, left:right].astype(np.uint8)
     size = close.width, close.height
     seen = cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST).astype(bool)

@@ -302,8 +302,16 @@ def _near_home(targets: PatchTargets, which: int, rng: np.random.Generator) -> i
 def to_tensors(samples: Sequence[Sample], *, cut: bool = True) -> dict[str, torch.Tensor]:
     """Stack samples; texts are cut to the longest of the batch, unless all are to be alike."""
     batch = {key: torch.from_numpy(np.stack([one[key] for one in samples])) for key in samples[0]}
-    for key in [key for key in batch if cut and f"{key}_mask" in batch]:
+    if not cut:
+        return batch
+    for key in [key for key in batch if f"{key}_mask" in batch]:
         longest = int(batch[f"{key}_mask"].sum(-1).max())
         batch[key] = batch[key][..., :longest]
         batch[f"{key}_mask"] = batch[f"{key}_mask"][..., :longest]
+    answers = [key for key in batch if key.endswith("_labels")]
+    ends = [(batch[key] != IGNORED).flatten(0, 1).any(0).nonzero() for key in answers]
+    longest = max((int(one.max()) + 1 for one in ends if len(one)), default=1)
+    for key in answers:
+        names = key.removesuffix("labels") + "names"
+        batch[key], batch[names] = batch[key][..., :longest], batch[names][..., :longest]
     return batch

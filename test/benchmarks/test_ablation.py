@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import ablation
+from benchmarks.ablation_start import keep_sight
+from rose_ros.data.corrections import LEARNED
 from rose_ros.errors import TrainingError
+from rose_ros.model.loading import load_model
 
-NUMBERS = {"pq": 0.5, "recall_50": 0.6, "name_accuracy": 0.7, "giou": 0.4}
+SHIPPED = Path(__file__).parents[2] / "models" / "rose-tiny"
+NUMBERS: dict[str, object] = {"pq": 0.5, "recall_50": 0.6, "name_accuracy": 0.7, "giou": 0.4}
+NUMBERS |= {kind: {"iou_before": 0.5, "iou_after": 0.7} for kind in LEARNED}
 
 
 @pytest.fixture
@@ -50,6 +56,39 @@ def test_rows_start_from_a_checkpoint_that_is_given(
     train = [one for one in commands if one[0] == "train"]
     assert trained(commands) == ["everything-0", "without-refinement-0"]
     assert all(one[one.index("--start") + 1] == "somewhere/shared" for one in train)
+
+
+def test_what_sees_may_be_taken_from_a_checkpoint(
+    tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(ablation, "keep_sight", lambda *given: taken.append(given))
+    sight = ("--sight", "somewhere/tiny", "--shared-steps", "0", "15", "45")
+    ablation.main(arguments(tmp_path, "--seeds", "0", "--stage", "perceive", *sight))
+    ((checkpoint, folder),) = taken
+    shared, *rows = (one for one in commands if one[0] == "train")
+    assert checkpoint == Path("somewhere/tiny")
+    assert shared[shared.index("--start") + 1] == str(folder)
+    assert shared[shared.index("--names-steps") + 1] == "45"
+    stages = [one[one.index("--stages") + 1 : one.index("--stages") + 3] for one in (shared, *rows)]
+    assert stages[0] == ["shapes", "names"]
+    assert {one[0] for one in stages[1:]} == {"perceive"}
+
+
+def test_keeping_what_sees_forgets_what_speaks(tmp_path: Path) -> None:
+    keep_sight(SHIPPED, tmp_path / "sight")
+    kept, known = load_model(tmp_path / "sight"), load_model(SHIPPED).state_dict()
+    same = {name for name, one in kept.state_dict().items() if torch.equal(one, known[name])}
+    for part in ("vlm.model.vision_tower", "sam.vision_encoder", "sharpener.coarse"):
+        assert any(name.startswith(part) for name in same)
+    assert not [name for name in same if "language_model.layers" in name and "proj" in name]
+    assert torch.allclose(kept.mask_head.out.bias, kept.point_embedding[0], atol=1e-3)
+
+
+def test_corrections_count_by_what_the_model_adds() -> None:
+    gains = {kind: {"iou_before": 0.5, "iou_after": 0.7} for kind in LEARNED}
+    rules = {"false_alarm": {"iou_before": 0.0, "iou_after": 1.0}}
+    assert ablation._mean_gain(gains | rules) == pytest.approx(0.2)
 
 
 def test_every_row_has_the_same_steps_and_images(tmp_path: Path, commands: list[list[str]]) -> None:

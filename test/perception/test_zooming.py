@@ -38,7 +38,7 @@ def seen_again(perceiver: Perceiver, close: CloseUp, whole: Any) -> NDArray[np.b
 def test_what_a_close_up_shows_lies_where_it_was(runtime: Any, paint: Any, shape: Shape) -> None:
     perceiver = Perceiver(runtime)
     whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver, whole, box(shape))
+    close = zoom(perceiver.encode, whole, box(shape), 0.4)
     assert close.encoding.height < 0.5 * whole.height
     assert np.count_nonzero(close.mask) == np.count_nonzero(box(shape))
     assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.9
@@ -50,7 +50,7 @@ def test_a_close_up_of_an_image_that_was_kept_smaller(runtime: Any, paint: Any) 
     image = paint(shape)
     small = np.asarray(cv2.resize(image, (160, 120), interpolation=cv2.INTER_NEAREST), np.uint8)
     whole = replace(perceiver.encode(image), image=small)
-    close = zoom(perceiver, whole, box(shape))
+    close = zoom(perceiver.encode, whole, box(shape), 0.4)
     assert close.mask.shape == (close.encoding.height, close.encoding.width)
     assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.9
 
@@ -59,7 +59,7 @@ def test_what_fills_the_image_is_not_looked_at_anew(runtime: Any, paint: Any) ->
     shape = ("red", 10, 10, 300, 220)
     perceiver = Perceiver(runtime)
     whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver, whole, box(shape))
+    close = zoom(perceiver.encode, whole, box(shape), 0.4)
     assert close.encoding is whole
     assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.95
 
@@ -68,7 +68,7 @@ def test_nothing_found_is_nothing_pasted(runtime: Any, paint: Any) -> None:
     shape = ("red", 100, 75, 20, 30)
     perceiver = Perceiver(runtime)
     whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver, whole, box(shape))
+    close = zoom(perceiver.encode, whole, box(shape), 0.4)
     found = perceiver.detect(close.encoding, "Segment the blue box.", 0.3)
     assert len(found) == len(close.paste(found)) == 0
 

@@ -153,6 +153,18 @@ def test_by_its_shape_alone_only_the_noun_is_learned(scenes: Path) -> None:
     assert not [text for text in alone for colour in COLOURS if colour in text.split()]
 
 
+def test_batches_are_no_longer_than_their_longest_answer(scenes: Path) -> None:
+    processor = make_processor(rose_tiny(), SceneCache(scenes), seed=0)
+    samples = Samples(SceneCache(scenes), processor, "converse", 4, 3, 160)
+    whole = to_tensors([samples[0], samples[1]], cut=False)
+    batch = to_tensors([samples[0], samples[1]])
+    kinds, parts = ("dense", "find", "refine"), ("names", "labels")
+    (kept,) = {batch[f"{kind}_{part}"].shape[-1] for kind in kinds for part in parts}
+    assert kept < whole["dense_names"].shape[-1]
+    assert all((whole[f"{kind}_labels"][..., kept:] == IGNORED).all() for kind in kinds)
+    assert any((batch[f"{kind}_labels"][..., -1] != IGNORED).any() for kind in kinds)
+
+
 def test_no_training_text_holds_an_unseen_pair(scenes: Path) -> None:
     cache = SceneCache(scenes)
     processor = make_processor(rose_tiny(), cache, seed=0)
