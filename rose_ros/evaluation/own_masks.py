@@ -19,6 +19,7 @@ from rose_ros.evaluation.metrics import RefineScores, SegmentScores
 from rose_ros.perception.locality import is_same_thing
 from rose_ros.perception.masks import instance_image, iou_matrix
 from rose_ros.perception.perceiver import Perceiver, clean_name
+from rose_ros.perception.redrawing import redraw
 from rose_ros.perception.selection import Detections
 from rose_ros.runtime.base import Encoding
 
@@ -118,7 +119,7 @@ def refine_itself(
     """Correct every mask once by ``SELF_TEXT``; return the detections and how many changed."""
     logits, quality, changed = found.logits.copy(), found.quality.copy(), 0
     for i, mask in enumerate(perceiver.masks(encoding, found)):
-        answer = perceiver.refine(encoding, mask, found.names[i].text, SELF_TEXT)
+        answer = redraw(perceiver, encoding, mask, found.names[i].text, SELF_TEXT)
         if not len(answer) or answer.quality[0] <= quality[i] + MARGIN:
             continue
         if is_same_thing(mask, perceiver.masks(encoding, answer.take(np.arange(1)))[0]):
