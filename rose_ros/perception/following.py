@@ -40,12 +40,13 @@ SAME_IOU = 0.5
 class SessionOptions:
     """How a session perceives, tracks and remembers.
 
+    perceiver: as for single images, but with one close-up in a frame, for the next comes soon.
     history_frames, history_seconds: frames per camera that planners may still ask about.
     max_mask_corrections: mask corrections, the newest, that are applied anew to each frame; each
     costs a pass of the model, one of a part alone four, one of an outline three in a close-up.
     """
 
-    perceiver: PerceiverOptions = field(default_factory=PerceiverOptions)
+    perceiver: PerceiverOptions = field(default_factory=lambda: PerceiverOptions(close_ups=1))
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     history_frames: int = 32
     history_seconds: float = 10.0
@@ -105,8 +106,9 @@ class FrameFollower:
         """Give detections to tracks, and names to those that need one.
 
         A detection in the place of a track is that track, and is named when the track's schedule
-        says so. The others are named first, since names tell which tracks they may be; what no
-        track can be and is too weak to begin one is left out.
+        says so; an unsure name that waits for a close-up does not count where there is one already.
+        The others are named first, since names tell which tracks they may be; what no track can be
+        and is too weak to begin one is left out.
         """
         observations = observe(found, self._encoding.content)
         matches = self._tracker.assign(observations)
@@ -118,18 +120,27 @@ class FrameFollower:
                     asked.append(i)
             elif match is not None or found.objectness[i] >= least_for_new:
                 asked.append(i)
-        names = self._names(found, asked)
+        names, waiting = self._names(found, asked)
         for i, track in sure.items():
-            self._see(track, found, i, with_name(observations[i], names.get(i)))
+            is_named = i in names and not (i in waiting and track.votes.label.text)
+            name = names[i] if is_named else None
+            self._see(track, found, i, with_name(observations[i], name))
         rest = [i for i in asked if i not in sure]
         unclear = found.take(np.array(rest, np.int64))
         self._take(replace(unclear, names=tuple(names[i] for i in rest)), least_for_new)
 
-    def _names(self, found: Detections, asked: Sequence[int]) -> dict[int, RegionName]:
-        """Ask for the names of some detections, by index, as one batch."""
+    def _names(
+        self, found: Detections, asked: Sequence[int]
+    ) -> tuple[dict[int, RegionName], set[int]]:
+        """Ask for the names of some detections, by index, as one batch.
+
+        Returns them, and those that are unsure and wait for a frame that has a close-up for them.
+        """
         index = np.array(asked, np.int64)
-        named = self._perceiver.with_sure_names(self._encoding, found.take(index))
-        return dict(zip(asked, named.names, strict=True))
+        named, waiting = self._perceiver.with_sure_names(
+            self._encoding, found.take(index), self._tracker.frame
+        )
+        return dict(zip(asked, named.names, strict=True)), {asked[i] for i in waiting}
 
     def _take(
         self,

@@ -87,7 +87,7 @@ class Perceiver:
         """Run a dense pass: distinct, non-overlapping, named detections."""
         least = self.options.objectness_threshold if threshold is None else threshold
         found = self.detect(encoding, self.options.text or EVERYTHING, least)
-        return self.with_sure_names(encoding, found)
+        return self.with_sure_names(encoding, found)[0]
 
     def find(self, encoding: Encoding, description: str) -> Detections:
         """Look for what a description fits, e.g. "the red mug"; named detections."""
@@ -165,22 +165,30 @@ class Perceiver:
             return detections
         return self._calibrated(replace(detections, names=self._names(encoding, detections)))
 
-    def with_sure_names(self, encoding: Encoding, detections: Detections) -> Detections:
+    def with_sure_names(
+        self, encoding: Encoding, detections: Detections, frame: int | None = None
+    ) -> tuple[Detections, list[int]]:
         """Return things that a dense pass found, with names as ``with_names`` gives them.
 
-        The least sure of them, ``close_ups`` at most, are looked at again in a close-up; where that
-        gives a surer name, it also gives the mask.
+        Those with unsure names, ``close_ups`` at most, are looked at again in a close-up; where
+        that gives a surer name, it also gives the mask. The least sure come first or, in frames of
+        a stream, given by number, each at times. Returns those that still wait, too.
         """
         if not len(detections):
-            return detections
+            return detections, []
         names, logits = list(self._names(encoding, detections)), detections.logits.copy()
         unsure = [i for i, name in enumerate(names) if name.score < _SURE]
-        unsure.sort(key=lambda i: names[i].score)
-        for i in unsure[: self.options.close_ups]:
+        if frame is None:
+            unsure.sort(key=lambda i: names[i].score)
+        else:
+            np.random.default_rng(frame).shuffle(unsure)
+        most = self.options.close_ups
+        for i in unsure[:most]:
             again = self._look_closer(encoding, detections.take(np.array([i])))
             if again is not None and again.names[0].score > names[i].score:
                 names[i], logits[i] = again.names[0], again.logits[0]
-        return self._calibrated(replace(detections, names=tuple(names), logits=logits))
+        named = self._calibrated(replace(detections, names=tuple(names), logits=logits))
+        return named, unsure[most:] if most else []
 
     def _look_closer(self, encoding: Encoding, thing: Detections) -> Detections | None:
         """Return one thing as a close-up shows it; None where that shows nothing better."""

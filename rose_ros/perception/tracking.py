@@ -146,7 +146,10 @@ class Track:
 
 
 class Tracker:
-    """The tracks of one camera; per frame ``start``, ``assign`` as often as needed, ``finish``."""
+    """The tracks of one camera; per frame ``start``, ``assign`` as often as needed, ``finish``.
+
+    ``frame`` is the number of the frame in work, from 1.
+    """
 
     def __init__(self, ids: Iterator[int], options: TrackerOptions) -> None:
         """Take the ids of new tracks from ``ids``, which cameras share."""
@@ -154,7 +157,7 @@ class Tracker:
         self.options = options
         self._ids = ids
         self._stamp_ns = 0
-        self._frame = 0
+        self.frame = 0
         self._seen: set[int] = set()
 
     def start(self, stamp_ns: int, shape: tuple[int, int] | None) -> None:
@@ -163,7 +166,7 @@ class Tracker:
         ``shape`` None: nothing was seen. Tracks with masks of another shape cannot go on.
         """
         self._stamp_ns = stamp_ns
-        self._frame += 1
+        self.frame += 1
         self._seen = set()
         for track in list(self.tracks.values()):
             changed = shape is not None and track.mask.shape != shape
@@ -205,7 +208,7 @@ class Tracker:
     def is_due(self, track: Track, observation: Observation) -> bool:
         """Return whether to ask the model what a track that was observed again is called."""
         longest = self.options.naming_interval
-        return track.schedule.is_due(self._frame, observation.area, observation.embedding, longest)
+        return track.schedule.is_due(self.frame, observation.area, observation.embedding, longest)
 
     def observe(self, track: Track, observation: Observation) -> None:
         """Bring a track up to date with what was seen of it."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rose_ros.errors import RequestError
 from rose_ros.perception.perceiver import Perceiver
 from rose_ros.perception.selection import PerceiverOptions
+from rose_ros.perception.session import PerceptionSession, SessionOptions
+from rose_ros.perception.tracking import TrackerOptions
 from rose_ros.runtime.base import Encoding, RegionName
 
 MUG, BOX, BOWL = ("red", 40, 60, 40, 40), ("blue", 200, 60, 40, 40), ("green", 120, 160, 50, 40)
@@ -97,6 +99,24 @@ def test_what_fills_the_image_is_looked_at_once(
     seen = named({"red": RegionName("red can", 0.5)}, {})
     assert names_of(runtime, paint(("red", 5, 5, 310, 230))) == ["red can"]
     assert len(seen) == 1
+
+
+def test_frames_of_a_camera_have_one_close_up_each_of_things_in_turn(
+    runtime: Any, paint: Any, named: Callable[..., list[str]]
+) -> None:
+    colours = ("red", "blue", "green")
+    whole = {colour: RegionName(f"{colour} can", 0.5) for colour in colours}
+    seen = named(whole, {colour: RegionName(f"{colour} mug", 0.8) for colour in colours})
+    session = PerceptionSession(runtime, SessionOptions(tracker=TrackerOptions(naming_interval=1)))
+    image = paint(MUG, BOX, BOWL)
+    areas = set()
+    for number in range(1, 13):
+        before = len(seen)
+        frame = session.process(image, camera="front", stamp_ns=number * 100_000_000)
+        assert len(seen) <= before + 2
+        areas.add(tuple(segment.area for segment in frame.segments))
+    assert {segment.label.text for segment in frame.segments} == {f"{one} mug" for one in colours}
+    assert len(areas) == 1, "masks jumped"
 
 
 def test_no_frame_has_any_number_of_close_ups() -> None:
