@@ -21,6 +21,7 @@ from rose_ros.commands.evaluate import TASKS as OFFERED_TASKS
 from rose_ros.data.tabletop import render
 from rose_ros.data.tabletop.vocabulary import SPLITS
 from rose_ros.evaluation.evaluate import TASKS
+from rose_ros.perception.selection import PerceiverOptions
 from rose_ros.runtime.base import RegionName
 
 SIDE = 64
@@ -202,6 +203,13 @@ def test_evaluate_writes_the_numbers(
     printed = json.loads(capsys.readouterr().out)
     written = json.loads(target.read_text())
     assert printed.keys() == written.keys()
+
+
+@pytest.mark.usefixtures("with_runtime")
+def test_numbers_say_how_many_close_ups_they_are_with(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, expected in ((["--close-ups", "0"], 0), ([], PerceiverOptions().close_ups)):
+        assert main(["evaluate", "--scenes", "1", "--json", *given]) == 0
+        assert json.loads(capsys.readouterr().out)["run"]["close_ups"] == expected
 
 
 def test_render_writes_the_scene_and_its_truth(

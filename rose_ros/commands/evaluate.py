@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="segment with a grid of points instead, as SAM's automatic mode does, to compare",
     )
+    parser.add_argument(
+        "--close-ups",
+        type=count_from(0),
+        help="things with unsure names that are looked at again, per image at most; default: 4",
+    )
     parser.add_argument("--scenes", type=count_from(1), default=200, help="number of scenes")
     parser.add_argument("--seed", type=count_from(0), default=0, help="seed of the first scene")
     parser.add_argument(
@@ -65,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None and args.task != "calibration":
         raise DataError("--plot draws what --task calibration measures; give that task")
     perceiver = load_points(args) if args.points else load_perceiver(args)
+    if args.close_ups is not None:
+        perceiver.options = replace(perceiver.options, close_ups=args.close_ups)
     with progress_bar(f"{args.task} {args.split}", args.scenes) as progress:
         result = evaluate(perceiver, args.task, args.split, args.scenes, args.seed, progress)
     if args.plot is not None:
@@ -89,6 +97,7 @@ def describe_run(args: argparse.Namespace, perceiver: Perceiver) -> dict[str, An
         "scenes": args.scenes,
         "seed": args.seed,
         "points": args.points,
+        "close_ups": perceiver.options.close_ups,
         "model": perceiver.runtime.model_name,
         "runtime": perceiver.runtime.kind,
         "device": perceiver.runtime.device,

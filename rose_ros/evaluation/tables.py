@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rose_ros.errors import DataError, RoseError
+from rose_ros.perception.selection import PerceiverOptions
 
 Result = Mapping[str, Any]
 
@@ -219,6 +220,8 @@ def _command(result: Result) -> str:
         parts.append(f"--split {run['split']}")
     if run["points"]:
         parts.append("--points")
+    if run["close_ups"] != PerceiverOptions().close_ups:
+        parts.append(f"--close-ups {run['close_ups']}")
     parts.append(f"--scenes {run['scenes']}")
     if run["seed"]:
         parts.append(f"--seed {run['seed']}")

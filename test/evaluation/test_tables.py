@@ -14,6 +14,7 @@ RUN = {
     "scenes": 500,
     "seed": 0,
     "points": False,
+    "close_ups": 4,
     "model": "rose-tiny",
     "runtime": "onnx",
     "device": "cpu",
