@@ -106,9 +106,8 @@ class FrameFollower:
         """Give detections to tracks, and names to those that need one.
 
         A detection in the place of a track is that track, and is named when the track's schedule
-        says so; an unsure name that waits for a close-up does not count where there is one already.
-        The others are named first, since names tell which tracks they may be; what no track can be
-        and is too weak to begin one is left out.
+        says so. The others are named first, since names tell which tracks they may be; what no
+        track can be and is too weak to begin one is left out.
         """
         observations = observe(found, self._encoding.content)
         matches = self._tracker.assign(observations)
@@ -122,9 +121,8 @@ class FrameFollower:
                 asked.append(i)
         names, waiting = self._names(found, asked)
         for i, track in sure.items():
-            is_named = i in names and not (i in waiting and track.votes.label.text)
-            name = names[i] if is_named else None
-            self._see(track, found, i, with_name(observations[i], name))
+            named = with_name(observations[i], names.get(i), waits=i in waiting)
+            self._see(track, found, i, named)
         rest = [i for i in asked if i not in sure]
         unclear = found.take(np.array(rest, np.int64))
         self._take(replace(unclear, names=tuple(names[i] for i in rest)), least_for_new)
@@ -269,11 +267,14 @@ def observe(found: Detections, content: tuple[float, float]) -> list[Observation
     return [with_name(*pair) for pair in zip(seen, found.names, strict=True)]
 
 
-def with_name(observation: Observation, name: RegionName | None) -> Observation:
+def with_name(
+    observation: Observation, name: RegionName | None, *, waits: bool = False
+) -> Observation:
     """Return an observation with what the model called it, if it was asked."""
     if name is None:
         return observation
-    return replace(observation, name=clean_name(name.text), name_score=float(name.score))
+    score = float(name.score)
+    return replace(observation, name=clean_name(name.text), name_score=score, waits=waits)
 
 
 def is_consistent(

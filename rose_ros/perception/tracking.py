@@ -69,13 +69,15 @@ class TrackerOptions:
 class Observation:
     """A segment of the newest frame: mask bool (rows, columns), unit embedding, name, score.
 
-    The name is None when the model was not asked for it.
+    The name is None when the model was not asked for it. waits: it is unsure and waits for a frame
+    that has a close-up for it; it does not count where there is a name already.
     """
 
     mask: NDArray[np.bool_]
     embedding: NDArray[np.float32]
     name: str | None = None
     name_score: float = 0.0
+    waits: bool = False
 
     @property
     def area(self) -> int:
@@ -234,8 +236,10 @@ class Tracker:
         """Count what the model called a track, if it was asked."""
         if observation.name is None:
             return
-        is_news = observation.name not in track.votes
-        track.votes.add(observation.name, observation.name_score)
+        counts = not (observation.waits and track.votes.label.text)
+        is_news = counts and observation.name not in track.votes
+        if counts:
+            track.votes.add(observation.name, observation.name_score)
         longest = self.options.naming_interval
         track.schedule.note(observation.area, observation.embedding, longest, is_news=is_news)
 
