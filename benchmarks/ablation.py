@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_start import keep_sight
+from benchmarks.ablation_start import forget_revision, keep_sight
 from rose_ros.cli import main as rose_ros
 from rose_ros.data.corrections import LEARNED
 from rose_ros.errors import TrainingError
@@ -110,6 +110,9 @@ def _start(args: argparse.Namespace) -> Path:
             stages = SHARED[1:]
         _train(shared, args, args.seeds[0], stages, more)
         return shared / "model"
+    if args.forget:
+        forget_revision(args.start, shared / "forgetful")
+        return shared / "forgetful"
     return Path(args.start)
 
 
@@ -136,7 +139,7 @@ def _kept(file: Path, settings: dict[str, Any]) -> Results:
     return rows if kept == settings else {}
 
 
-_SETTINGS = ("steps", "batch", "rate", "scenes", "test_scenes", "stage", "shared_steps")
+_SETTINGS = ("steps", "batch", "rate", "scenes", "test_scenes", "stage", "shared_steps", "forget")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -146,6 +149,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="checkpoint that has learned the shared stages")
     parser.add_argument("--sight", type=Path, help="or take what sees from this one, and make it")
     parser.add_argument("--shared-steps", type=int, nargs=3, metavar=SHARED, help="when it is made")
+    parser.add_argument(
+        "--forget", action="store_true", help="let --start know nothing of previous masks"
+    )
     parser.add_argument("--stage", choices=tuple(STEPS), help="of all rows; default: their own")
     parser.add_argument("--measure", nargs="+", choices=MEASURES, default=MEASURES)
     parser.add_argument("--steps", type=int, default=1000, help="of each row")

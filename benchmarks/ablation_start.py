@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -16,8 +17,8 @@ from rose_ros.training.stages import start_from_points
 
 #: What sees: the vision tower, SAM, and the crops that masks are corrected and shapes read in.
 SIGHT = ("vlm.model.vision_tower.", "sam.", "sharpener.", "region_embedding.focal.trunk.")
-#: What of it sees previous masks, which is learned with refinement.
-REVISION = "sam.prompt_encoder.mask_embed."
+#: Where previous masks come in, which is learned with refinement.
+REVISION = ("previous", "sam.prompt_encoder.mask_embed.")
 
 
 def keep_sight(checkpoint: Path, folder: Path) -> None:
@@ -25,16 +26,33 @@ def keep_sight(checkpoint: Path, folder: Path) -> None:
 
     The model stands where the stage ``points`` leaves one.
     """
+
+    def is_kept(name: str) -> bool:
+        return name.startswith(SIGHT) and not name.startswith(REVISION)
+
+    model = _renewed(checkpoint, is_kept)
+    start_from_points(model)
+    _write(model, checkpoint, folder)
+
+
+def forget_revision(checkpoint: Path, folder: Path) -> None:
+    """Write a checkpoint that knows what another does, but nothing of previous masks."""
+    model = _renewed(checkpoint, lambda name: not name.startswith(REVISION))
+    _write(model, checkpoint, folder)
+
+
+def _renewed(checkpoint: Path, is_kept: Callable[[str], bool]) -> RoseModel:
+    """Load the weights that are kept; the others are fresh."""
     torch.manual_seed(0)
     old = load_model(checkpoint)
     new = RoseModel(cast(RoseConfig, old.config))
     known = old.state_dict()
-    made = {
-        name: known[name] if name.startswith(SIGHT) and not name.startswith(REVISION) else fresh
-        for name, fresh in new.state_dict().items()
-    }
+    made = {name: known[name] if is_kept(name) else one for name, one in new.state_dict().items()}
     if new.sharpener is not None:  # the last of its inputs is the mask that is revised
         made["sharpener.fine.0.weight"][:, -1] = 0.0
     new.load_state_dict(made)
-    start_from_points(new)
-    checkpoints.export(new.eval(), RoseProcessor.from_pretrained(checkpoint), folder)
+    return new.eval()
+
+
+def _write(model: RoseModel, checkpoint: Path, folder: Path) -> None:
+    checkpoints.export(model, RoseProcessor.from_pretrained(checkpoint), folder)

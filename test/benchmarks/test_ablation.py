@@ -85,6 +85,20 @@ def test_keeping_what_sees_forgets_what_speaks(tmp_path: Path) -> None:
     assert torch.allclose(kept.mask_head.out.bias, kept.point_embedding[0], atol=1e-3)
 
 
+def test_a_start_may_be_made_to_know_nothing_of_previous_masks(
+    tmp_path: Path, commands: list[list[str]]
+) -> None:
+    given = ("--seeds", "0", "--start", str(SHIPPED), "--forget")
+    ablation.main(arguments(tmp_path, *given))
+    starts = {one[one.index("--start") + 1] for one in commands if one[0] == "train"}
+    (start,) = map(Path, starts)
+    forgot, known = load_model(start).state_dict(), load_model(SHIPPED).state_dict()
+    changed = {name for name in known if not torch.allclose(forgot[name], known[name], atol=1e-3)}
+    changed.discard("sharpener.fine.0.weight")  # only where a previous mask comes in
+    assert changed
+    assert all(name.startswith(("previous", "sam.prompt_encoder.mask_embed")) for name in changed)
+
+
 def test_corrections_count_by_what_the_model_adds() -> None:
     gains = {kind: {"iou_before": 0.5, "iou_after": 0.7} for kind in LEARNED}
     rules = {"false_alarm": {"iou_before": 0.0, "iou_after": 1.0}}
