@@ -25,23 +25,27 @@ def box(shape: Shape) -> NDArray[np.bool_]:
     return mask
 
 
-def seen_again(perceiver: Perceiver, close: CloseUp, whole: Any) -> NDArray[np.bool_]:
+def seen_again(perceiver: Perceiver, close: CloseUp) -> NDArray[np.bool_]:
     """Find the one thing in a close-up, and return its mask in the whole image."""
     found = perceiver.detect(close.encoding, "Segment everything.", 0.3)
-    (mask,) = perceiver.masks(whole, close.paste(found))
+    (mask,) = perceiver.masks(close.whole, close.paste(found))
     return mask
+
+
+def looked_at(runtime: Any, image: NDArray[np.uint8], shape: Shape) -> tuple[Perceiver, CloseUp]:
+    """Return a perceiver and a close-up of a thing in an image."""
+    perceiver = Perceiver(runtime)
+    return perceiver, zoom(perceiver.encode, perceiver.encode(image), box(shape), 0.4)
 
 
 @pytest.mark.parametrize(
     "shape", [("red", 100, 75, 20, 30), ("red", 0, 0, 31, 17), ("blue", 280, 201, 40, 39)]
 )
 def test_what_a_close_up_shows_lies_where_it_was(runtime: Any, paint: Any, shape: Shape) -> None:
-    perceiver = Perceiver(runtime)
-    whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver.encode, whole, box(shape), 0.4)
-    assert close.encoding.height < 0.5 * whole.height
+    perceiver, close = looked_at(runtime, paint(shape), shape)
+    assert close.encoding.height < 0.5 * close.whole.height
     assert np.count_nonzero(close.mask) == np.count_nonzero(box(shape))
-    assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.9
+    assert iou(seen_again(perceiver, close), box(shape)) > 0.9
 
 
 def test_a_close_up_of_an_image_that_was_kept_smaller(runtime: Any, paint: Any) -> None:
@@ -52,23 +56,19 @@ def test_a_close_up_of_an_image_that_was_kept_smaller(runtime: Any, paint: Any) 
     whole = replace(perceiver.encode(image), image=small)
     close = zoom(perceiver.encode, whole, box(shape), 0.4)
     assert close.mask.shape == (close.encoding.height, close.encoding.width)
-    assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.9
+    assert iou(seen_again(perceiver, close), box(shape)) > 0.9
 
 
 def test_what_fills_the_image_is_not_looked_at_anew(runtime: Any, paint: Any) -> None:
     shape = ("red", 10, 10, 300, 220)
-    perceiver = Perceiver(runtime)
-    whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver.encode, whole, box(shape), 0.4)
-    assert close.encoding is whole
-    assert iou(seen_again(perceiver, close, whole), box(shape)) > 0.95
+    perceiver, close = looked_at(runtime, paint(shape), shape)
+    assert close.encoding is close.whole
+    assert iou(seen_again(perceiver, close), box(shape)) > 0.95
 
 
 def test_nothing_found_is_nothing_pasted(runtime: Any, paint: Any) -> None:
     shape = ("red", 100, 75, 20, 30)
-    perceiver = Perceiver(runtime)
-    whole = perceiver.encode(paint(shape))
-    close = zoom(perceiver.encode, whole, box(shape), 0.4)
+    perceiver, close = looked_at(runtime, paint(shape), shape)
     found = perceiver.detect(close.encoding, "Segment the blue box.", 0.3)
     assert len(found) == len(close.paste(found)) == 0
 
