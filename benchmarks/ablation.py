@@ -139,7 +139,17 @@ def _kept(file: Path, settings: dict[str, Any]) -> Results:
     return rows if kept == settings else {}
 
 
-_SETTINGS = ("steps", "batch", "rate", "scenes", "test_scenes", "stage", "shared_steps", "forget")
+_SETTINGS = (
+    "steps",
+    "batch",
+    "rate",
+    "scenes",
+    "test_scenes",
+    "stage",
+    "shared_steps",
+    "forget",
+    "measure",
+)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -153,7 +163,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--forget", action="store_true", help="let --start know nothing of previous masks"
     )
     parser.add_argument("--stage", choices=tuple(STEPS), help="of all rows; default: their own")
-    parser.add_argument("--measure", nargs="+", choices=MEASURES, default=MEASURES)
+    parser.add_argument("--measure", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--steps", type=int, default=1000, help="of each row")
     parser.add_argument("--batch", type=int, default=32, help="images per step")
     parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rates")
@@ -204,8 +214,7 @@ def _measure(row: Row, out: Path, args: argparse.Namespace) -> Numbers:
         file = out / f"{task}-{split}.json"
         if not file.exists():
             command = ["evaluate", "--model", str(out / "model"), "--runtime", "torch"]
-            command += ["--task", task, "--split", split]
-            command += ["--scenes", str(args.test_scenes)]
+            command += ["--task", task, "--split", split, "--scenes", str(args.test_scenes)]
             _run([*command, "--json", str(file), *(["--points"] if row.points else [])])
         result = json.loads(file.read_text())
         if task == "refine":

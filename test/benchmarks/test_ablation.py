@@ -134,6 +134,16 @@ def test_other_settings_are_another_table(tmp_path: Path, commands: list[list[st
     assert trained(commands) == ["shared", "everything-0", "without-refinement-0"]
 
 
+def test_fewer_measures_are_another_table(tmp_path: Path, commands: list[list[str]]) -> None:
+    ablation.main(arguments(tmp_path, "--seeds", "0", "--measure", "segment test"))
+    commands.clear()
+    ablation.main(arguments(tmp_path, "--seeds", "0"))
+    assert trained(commands) == ["shared", "everything-0", "without-refinement-0"]
+    commands.clear()
+    ablation.main(arguments(tmp_path, "--seeds", "0"))
+    assert commands == []
+
+
 def test_a_row_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation, "rose_ros", lambda command: 1)
     with pytest.raises(TrainingError, match="train"):
